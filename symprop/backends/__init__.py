@@ -1,0 +1,39 @@
+"""Backends: what runs a program. The interpreter (``numpy``) defines the meaning, ``numba`` is the fast one.
+
+Both offer ``run(program, arrays, dtype)`` for any program, and an Executable of a network for training.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+
+class Executable(Protocol):
+    """A network's programs over one set of arrays: ``values`` holds parameters and optimizer state by label.
+
+    Arrays handed in are C-contiguous, of the model's dtype and checked; a kernel checks nothing.
+    """
+
+    source: str
+
+    def predict(self, x: Array) -> Array:
+        """The prediction for every row of x."""
+
+    def loss(self, x: Array, y: Array) -> float:
+        """The mean loss over all rows."""
+
+    def gradients(self, x: Array, y: Array) -> tuple[float, dict[str, Array]]:
+        """The mean loss over all rows and its gradient by parameter name."""
+
+    def train(
+        self, x: Array, y: Array, order: Array, first: int, last: int, batch_size: int
+    ) -> float:
+        """Train on the batches ``first`` … ``last − 1`` of the rows in the given order, updating ``values`` in place.
+
+        Batch i holds rows order[i·batch_size : (i + 1)·batch_size]; the last batch may be shorter. Returns the sum over
+        these batches of batch loss times batch rows.
+        """

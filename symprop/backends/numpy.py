@@ -1,0 +1,246 @@
+"""The interpreter: runs a Program equation by equation in NumPy. Slow and obvious, it defines what a program means.
+
+Every loop index becomes an axis of its own; the value is evaluated on the whole grid at once and then put into the
+target. Numbers may be real or complex: comparisons look at the real part, so that complex step differentiation,
+f′(x) = Im f(x + ih)/h, holds on both sides of a kink.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from sympy import Add, Expr, Idx, Indexed, Mul, Pow, Symbol
+
+from symprop.equation import Equation, Recurrence
+from symprop.errors import LoweringError, ShapeError
+from symprop.program import Program
+from symprop.tensor import Tensor, extent, label_of
+
+Array = np.ndarray[Any, Any]
+GRID = 1 << 22
+"""Above this many loop points an equation is evaluated in slices of its first index, to bound the memory."""
+
+
+def run(program: Program, arrays: Mapping[str, Any], dtype: Any = np.float64) -> dict[str, Array]:
+    """Run a program on the given arrays (by label) and return every tensor, by label.
+
+    Tensors of the program that are not given start from 0 (from −∞ under a maximum); given arrays are not changed.
+    """
+    sizes = size_values(program, arrays)
+    values = {str(t.label): _start(program, t, arrays, sizes, dtype) for t in program.tensors}
+    with np.errstate(all="ignore"):
+        for equation in program.equations:
+            if isinstance(equation, Recurrence):
+                _run_recurrence(equation, values, sizes, dtype)
+            else:
+                _run_equation(equation, values, sizes, {}, dtype)
+    return values
+
+
+def size_values(program: Program, arrays: Mapping[str, Any]) -> dict[Symbol, int]:
+    """The symbolic extents, read off the shapes of the given arrays."""
+    found: dict[Symbol, int] = {}
+    for tensor in program.tensors:
+        if str(tensor.label) in arrays:
+            shape = np.shape(arrays[str(tensor.label)])
+            if len(shape) != len(tensor.axes):
+                raise ShapeError(
+                    f"{tensor.label}: expected {len(tensor.axes)} axes {tensor.shape}, got shape {shape}"
+                )
+            found.update(
+                {
+                    size: n
+                    for size, n in zip(tensor.shape, shape, strict=True)
+                    if isinstance(size, Symbol)
+                }
+            )
+    missing = [size for size in program.sizes if size not in found]
+    if missing:
+        raise ShapeError(f"no given array tells the size {missing[0]}; give one whose shape has it")
+    return found
+
+
+def _start(
+    program: Program,
+    tensor: Tensor,
+    arrays: Mapping[str, Any],
+    sizes: dict[Symbol, int],
+    dtype: Any,
+) -> Array:
+    label = str(tensor.label)
+    shape = tuple(int(size.subs(sizes)) for size in tensor.shape)
+    if label in arrays:
+        array = np.array(
+            arrays[label], dtype=np.int64 if tensor.label in program.gathers else dtype
+        )
+        if array.shape != shape:
+            raise ShapeError(f"{label}: expected shape {shape}, got {array.shape}")
+        return array
+    if tensor.role not in ("intermediate", "constant"):
+        raise LoweringError(
+            f"the program reads {tensor.role} {label}, for which no array was given"
+        )
+    maxima = any(e.reduce == "max" for e in program.defined.get(tensor.label, ()))
+    return np.full(shape, -np.inf if maxima else 0.0, dtype=dtype)
+
+
+def _run_recurrence(
+    group: Recurrence, values: dict[str, Array], sizes: dict[Symbol, int], dtype: Any
+) -> None:
+    steps = range(int(extent(group.index).subs(sizes)))
+    for step in reversed(steps) if group.reverse else steps:
+        for equation in group.equations:
+            _run_equation(equation, values, sizes, {group.index: np.array(step)}, dtype)
+
+
+def _run_equation(
+    equation: Equation,
+    values: dict[str, Array],
+    sizes: dict[Symbol, int],
+    fixed: dict[Idx, Array],
+    dtype: Any,
+) -> None:
+    loops = [index for index in equation.loops if index not in fixed]
+    for grid in _grids([int(extent(index).subs(sizes)) for index in loops]):
+        points = {**fixed, **dict(zip(loops, grid, strict=True))}
+        evaluate = Evaluator(values, sizes, points, dtype)
+        shape = np.broadcast_shapes(*(axis.shape for axis in grid)) if grid else ()
+        _put(equation, values[str(equation.label)], evaluate, shape)
+
+
+def _grids(extents: list[int]) -> Iterator[tuple[Array, ...]]:
+    """The loop points, as broadcastable axes; cut into slices of the first index when there are many."""
+    if not extents:
+        yield ()
+        return
+    rest = int(np.prod(extents[1:], dtype=np.int64)) or 1
+    step = max(1, GRID // rest)
+    for first in range(0, extents[0], step):
+        yield np.ix_(
+            np.arange(first, min(first + step, extents[0])), *(np.arange(n) for n in extents[1:])
+        )
+
+
+def _put(equation: Equation, target: Array, evaluate: Evaluator, shape: tuple[int, ...]) -> None:
+    value = np.broadcast_to(evaluate(equation.value), shape)
+    where: Any = ()
+    if isinstance(equation.target, Indexed):
+        where = tuple(
+            np.broadcast_to(evaluate.subscript(s), shape) for s in equation.target.indices
+        )
+    if equation.reduce == "set":
+        target[where] = value
+    elif equation.reduce == "max":
+        np.maximum.at(target, where, value)
+    elif where == ():
+        target[...] += value.sum()
+    else:
+        np.add.at(target, where, value)
+
+
+class Evaluator:
+    """Evaluates values and subscripts on a grid of loop points."""
+
+    def __init__(
+        self,
+        values: Mapping[str, Array],
+        sizes: Mapping[Symbol, int],
+        points: Mapping[Idx, Array],
+        dtype: Any,
+    ):
+        self._values, self._sizes, self._points, self._dtype = (
+            values,
+            sizes,
+            points,
+            np.dtype(dtype),
+        )
+
+    def subscript(self, node: Expr) -> Array:
+        """An integer expression of indices, sizes and gathered integers."""
+        return np.asarray(self._arithmetic(node, self.subscript, int))
+
+    def __call__(self, node: Expr) -> Any:
+        function = FUNCTIONS.get(type(node).__name__)
+        if function is not None:
+            return function(*(self(argument) for argument in node.args))
+        return self._arithmetic(node, self, self._dtype.type)
+
+    def _arithmetic(
+        self, node: Expr, recurse: Callable[[Expr], Any], literal: Callable[[Any], Any]
+    ) -> Any:
+        if isinstance(node, Idx):
+            return self._points[node]
+        if isinstance(node, Indexed):
+            return self._values[str(label_of(node))][tuple(self.subscript(s) for s in node.indices)]
+        if isinstance(node, Symbol):
+            return (
+                literal(self._sizes[node]) if node in self._sizes else self._values[str(node)][()]
+            )
+        if node.is_Number or node.is_NumberSymbol:
+            return literal(int(node) if node.is_Integer else float(node))
+        if isinstance(node, Add):
+            return _fold(np.add, map(recurse, node.args))
+        if isinstance(node, Mul):
+            return _fold(np.multiply, map(recurse, node.args))
+        if isinstance(node, Pow):
+            return _power(recurse(node.base), node.exp, recurse)
+        raise LoweringError(f"{type(node).__name__} cannot be evaluated: {node}")
+
+
+def _fold(operation: Callable[[Any, Any], Any], values: Iterator[Any]) -> Any:
+    result = next(values)
+    for value in values:
+        result = operation(result, value)
+    return result
+
+
+def _power(base: Any, exponent: Expr, recurse: Callable[[Expr], Any]) -> Any:
+    if exponent == -1:
+        return 1 / base
+    if exponent.is_Rational and abs(exponent) == 0.5:
+        root = np.sqrt(base)
+        return root if exponent > 0 else 1 / root
+    return base ** (int(exponent) if exponent.is_Integer else recurse(exponent))
+
+
+def _erf(u: Any) -> Any:
+    from scipy.special import erf
+
+    return erf(u)
+
+
+def _erfc(u: Any) -> Any:
+    from scipy.special import erfc
+
+    return erfc(u)
+
+
+def _compare(holds: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    return lambda u, v: np.where(holds(np.real(u), np.real(v)), np.ones_like(u), np.zeros_like(u))
+
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    **{
+        name: getattr(np, name)
+        for name in ("exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "log1p", "expm1")
+    },
+    "asin": np.arcsin,
+    "acos": np.arccos,
+    "atan": np.arctan,
+    "asinh": np.arcsinh,
+    "acosh": np.arccosh,
+    "atanh": np.arctanh,
+    "erf": _erf,
+    "erfc": _erfc,
+    "Greater": _compare(np.greater),
+    "GreaterEqual": _compare(np.greater_equal),
+    "Equal": _compare(np.equal),
+    "Sign": lambda u: np.sign(np.real(u)) + np.zeros_like(u),
+    "Absolute": lambda u: np.where(np.real(u) < 0, -u, u),
+    "Maximum": lambda u, v: np.where(np.real(u) <= np.real(v), v, u),
+    "Minimum": lambda u, v: np.where(np.real(u) >= np.real(v), v, u),
+    "Select": lambda c, u, v: np.where(np.real(c) != 0, u, v),
+}
+"""What each scalar function means."""

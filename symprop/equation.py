@@ -1,0 +1,145 @@
+"""Equations: the one kind of statement there is, and recurrences, the one kind of control flow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal
+
+from sympy import Expr, Idx, sympify
+
+from symprop.errors import DeclarationError
+from symprop.tensor import accesses, fresh_index, indices, label_of
+
+Reduce = Literal["sum", "max", "set"]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where an equation comes from: the layer and the step within it; for errors, comments and captions."""
+
+    layer: str = ""
+    step: str = ""
+
+    def __str__(self) -> str:
+        return ", ".join(part for part in (self.layer, self.step) if part)
+
+
+@dataclass(frozen=True)
+class Equation:
+    """For all values of the loop indices, put ``value`` into ``target``.
+
+    The loop indices are those of the target and those in ``over``, which is explicit: an index can be summed without
+    occurring in the value. ``reduce`` says how a value is put: ``"sum"`` adds it, ``"max"`` keeps the largest,
+    ``"set"`` assigns it (and may then read the target at the same subscripts: W ← W − α ∂L/∂W). A tensor is the sum of
+    all equations that target it, starting from 0 (from −∞ for ``"max"``).
+    """
+
+    target: Expr
+    value: Expr
+    over: tuple[Idx, ...] = ()
+    reduce: Reduce = "sum"
+    origin: Origin = Origin()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "value", sympify(self.value, strict=True))
+        if self.reduce not in ("sum", "max", "set"):
+            raise DeclarationError(
+                f"{self}: unknown reduce {self.reduce!r}; expected 'sum', 'max' or 'set'"
+            )
+        twice = set(self.over) & set(indices(self.target))
+        if twice or len(set(self.over)) != len(self.over):
+            raise DeclarationError(
+                f"{self}: {sorted(map(str, twice))} is both summed and an index of the target"
+            )
+        unbound = set(indices(self.value)) - set(self.loops)
+        if unbound:
+            raise DeclarationError(
+                f"{self}: index {', '.join(sorted(map(str, unbound)))} occurs in the value, but neither in the target "
+                "nor in `over`; add it to `over` to reduce along it"
+            )
+        own = [a for a in accesses(self.value) if label_of(a) == self.label and a != self.target]
+        if own or (self.reduce != "set" and self.target in accesses(self.value)):
+            raise DeclarationError(
+                f"{self}: reads its own target; only reduce='set' may, and only at the subscripts that it writes"
+            )
+
+    @cached_property
+    def loops(self) -> tuple[Idx, ...]:
+        return tuple(dict.fromkeys((*indices(self.target), *self.over)))
+
+    @cached_property
+    def label(self) -> Expr:
+        """The label of the tensor that is written."""
+        return label_of(self.target)
+
+    @cached_property
+    def reads(self) -> tuple[Expr, ...]:
+        """The elements that are read, those inside subscripts included."""
+        found = dict.fromkeys(accesses(self.value))
+        for access in (self.target, *found):
+            for subscript in access.args[1:]:
+                found.update(dict.fromkeys(accesses(subscript)))
+        return tuple(found)
+
+    def renamed(self, names: dict[Idx, Idx]) -> Equation:
+        """The same equation with other names for its loop indices."""
+        return replace(
+            self,
+            target=self.target.xreplace(names),
+            value=self.value.xreplace(names),
+            over=tuple(names.get(index, index) for index in self.over),
+        )
+
+    def apart_from(self, taken: Iterable[Idx]) -> Equation:
+        """The same equation with summed indices whose names none of the taken indices has."""
+        used = {*taken, *self.loops}
+        names = {}
+        for index in self.over:
+            if str(index.label) in {
+                str(other.label) for other in {*used, *names.values()} - {index}
+            }:
+                names[index] = fresh_index(index, {*used, *names.values()})
+        return self.renamed(names) if names else self
+
+    def __str__(self) -> str:
+        from symprop.printers.index import equation_text
+
+        return equation_text(self)
+
+
+@dataclass(frozen=True)
+class Recurrence:
+    """Equations that run together, in order, step by step along one sequential index.
+
+    The index is fixed within a step, so an equation may list it in ``over``: its sum then grows from step to step.
+    """
+
+    index: Idx
+    equations: tuple[Equation, ...]
+    reverse: bool = False
+
+    def __str__(self) -> str:
+        from symprop.printers.index import recurrence_text
+
+        return recurrence_text(self)
+
+
+@dataclass(frozen=True)
+class Fact:
+    """Something declared about the data: the sum of ``value`` over ``over`` equals ``equals``."""
+
+    value: Expr
+    over: tuple[Idx, ...]
+    equals: Expr
+    reason: str
+
+
+def flat(equations: Iterable[Equation | Recurrence]) -> Iterator[Equation]:
+    """All equations in order, those inside recurrences included."""
+    for equation in equations:
+        if isinstance(equation, Recurrence):
+            yield from equation.equations
+        else:
+            yield equation

@@ -1,0 +1,41 @@
+"""The errors of symprop: one class per culprit, each also the built-in exception that fits."""
+
+
+class SymPropError(Exception):
+    """Base of every error that symprop raises on purpose."""
+
+
+class DeclarationError(SymPropError, ValueError):
+    """A network, layer, activation, loss or equation is not declared in a form that symprop accepts."""
+
+
+class UnknownNameError(DeclarationError):
+    """A name (of an activation, a loss, an optimizer, ...) is not known; the message has the nearest one."""
+
+
+class ShapeError(SymPropError, ValueError):
+    """Two extents that must agree differ: in an equation, an array or a parameter."""
+
+
+class DataError(SymPropError, ValueError):
+    """Data handed to a model is empty, not finite, or breaks what the loss declares about its labels."""
+
+
+class ArgumentError(SymPropError, ValueError):
+    """A setting (epochs, batch size, learning rate, ...) lies outside its range."""
+
+
+class ArgumentTypeError(SymPropError, TypeError):
+    """An argument is of a type that symprop cannot use."""
+
+
+class DerivationError(SymPropError, ArithmeticError):
+    """A derivative cannot be formed, or a step of a derivation does not hold."""
+
+
+class LoweringError(SymPropError, ValueError):
+    """A program cannot be turned into running code."""
+
+
+class MissingPackageError(SymPropError, ImportError):
+    """An optional program or package is needed; the message names what to install."""

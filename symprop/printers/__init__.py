@@ -1,0 +1,1 @@
+"""Printers: programs and derivations as text that a person reads."""

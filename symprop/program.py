@@ -1,0 +1,161 @@
+"""Programs: tensors, the equations that define them, and which of them are wanted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from sympy import Expr, Idx, Indexed, Symbol
+
+from symprop.equation import Equation, Fact, Recurrence, flat
+from symprop.errors import DeclarationError, ShapeError
+from symprop.tensor import Tensor, extent, label_of, subscript_bounds, subscripts_of
+
+
+@dataclass(frozen=True)
+class Program:
+    """Equations in the order in which they run, with the tensors they use and the outputs they are for.
+
+    Programs are composed with ``+``: the second runs after the first and may read what the first defines; an equation
+    that both have runs once. Forward pass, gradients, optimizer update and training step are all programs.
+    """
+
+    tensors: tuple[Tensor, ...]
+    equations: tuple[Equation | Recurrence, ...]
+    outputs: tuple[Tensor, ...] = ()
+    facts: tuple[Fact, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_names(self)
+        for equation in flat(self.equations):
+            _check_equation(self, equation)
+
+    @cached_property
+    def by_label(self) -> dict[Symbol, Tensor]:
+        return {tensor.label: tensor for tensor in self.tensors}
+
+    @cached_property
+    def flat(self) -> tuple[Equation, ...]:
+        """All equations in order, those inside recurrences included."""
+        return tuple(flat(self.equations))
+
+    @cached_property
+    def defined(self) -> dict[Symbol, tuple[Equation, ...]]:
+        """The equations that define each tensor, by its label."""
+        found: dict[Symbol, list[Equation]] = {}
+        for equation in self.flat:
+            found.setdefault(equation.label, []).append(equation)
+        return {label: tuple(equations) for label, equations in found.items()}
+
+    @cached_property
+    def gathers(self) -> frozenset[Symbol]:
+        """The labels of the tensors that occur inside subscripts: they hold integers."""
+        return frozenset(
+            label_of(inner)
+            for equation in self.flat
+            for access in (equation.target, *equation.reads)
+            for subscript in subscripts_of(access)
+            for inner in subscript.atoms(Indexed)
+        )
+
+    @cached_property
+    def sizes(self) -> tuple[Symbol, ...]:
+        """The symbolic extents (the batch size, ...), by name."""
+        found = {
+            symbol
+            for tensor in self.tensors
+            for size in tensor.shape
+            for symbol in size.free_symbols
+        }
+        for equation in self.flat:
+            found.update(
+                symbol for index in equation.loops for symbol in extent(index).free_symbols
+            )
+        return tuple(sorted(found, key=str))
+
+    def tensor(self, access: Expr) -> Tensor | None:
+        """The tensor that an access belongs to; None for a size."""
+        return self.by_label.get(label_of(access))
+
+    def named(self, name: str, order: int = 0) -> Tensor:
+        """The tensor of that name."""
+        for tensor in self.tensors:
+            if (tensor.name, tensor.order) == (name, order):
+                return tensor
+        raise DeclarationError(
+            f"no tensor {name!r} of order {order}; there are {[t.name for t in self.tensors]}"
+        )
+
+    def with_role(self, role: str) -> tuple[Tensor, ...]:
+        return tuple(tensor for tensor in self.tensors if tensor.role == role)
+
+    def __add__(self, other: Program) -> Program:
+        known = set(self.equations)
+        return replace(
+            self,
+            tensors=tuple(dict.fromkeys((*self.tensors, *other.tensors))),
+            equations=self.equations + tuple(e for e in other.equations if e not in known),
+            outputs=tuple(dict.fromkeys((*self.outputs, *other.outputs))),
+            facts=tuple(dict.fromkeys((*self.facts, *other.facts))),
+        )
+
+    def __str__(self) -> str:
+        from symprop.printers.index import program_text
+
+        return program_text(self)
+
+    __repr__ = __str__
+
+
+def _check_names(program: Program) -> None:
+    if len(program.by_label) != len(program.tensors):
+        names = [str(tensor.label) for tensor in program.tensors]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise DeclarationError(
+            f"two different tensors are called {', '.join(twice)}; give each its own name"
+        )
+    clash = [size for size in program.sizes if size in program.by_label]
+    if clash:
+        raise DeclarationError(f"{clash[0]} is both a tensor and a size; rename the tensor")
+
+
+def _check_equation(program: Program, equation: Equation) -> None:
+    for access in (equation.target, *equation.reads):
+        tensor = program.tensor(access)
+        if tensor is None:
+            if isinstance(access, Indexed) or access not in program.sizes:
+                raise DeclarationError(
+                    f"{equation}: {access} is not a tensor of the program{_at(equation)}; "
+                    f"there are {[str(label) for label in program.by_label]}"
+                )
+            continue
+        subscripts = subscripts_of(access)
+        if len(subscripts) != len(tensor.axes):
+            raise ShapeError(
+                f"{equation}: {tensor.name} has {len(tensor.axes)} axes but {len(subscripts)} subscripts{_at(equation)}"
+            )
+        for axis, subscript in zip(tensor.axes, subscripts, strict=True):
+            _check_bounds(equation, tensor, axis, subscript)
+
+
+def _check_bounds(equation: Equation, tensor: Tensor, axis: Idx, subscript: Expr) -> None:
+    if isinstance(subscript, Idx):
+        if extent(subscript) != extent(axis):
+            raise ShapeError(
+                f"{equation}: index {subscript} has extent {extent(subscript)}, but axis {axis} of {tensor.name} has "
+                f"extent {extent(axis)}{_at(equation)}; the two must be equal"
+            )
+        return
+    bounds = subscript_bounds(subscript)
+    if bounds is None:
+        return
+    low, high = bounds
+    if (low < 0) == True or (high - axis.upper > 0) == True:  # noqa: E712 (SymPy: an undecided relation is no bool)
+        raise ShapeError(
+            f"{equation}: subscript {subscript} runs from {low} to {high}, outside axis {axis} of {tensor.name} of "
+            f"extent {extent(axis)}{_at(equation)}"
+        )
+
+
+def _at(equation: Equation) -> str:
+    return f" (in {equation.origin})" if str(equation.origin) else ""

@@ -1,0 +1,143 @@
+"""Tensors: named arrays of numbers with one index per axis."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from typing import Literal
+
+from sympy import Expr, Idx, Indexed, IndexedBase, Integer, Symbol
+
+from symprop.errors import DeclarationError, ShapeError
+
+Role = Literal["input", "target", "parameter", "state", "noise", "intermediate", "constant"]
+ROLES = ("input", "target", "parameter", "state", "noise", "intermediate", "constant")
+
+
+def extent(index: Idx) -> Expr:
+    """The number of values that an index takes: an Integer, or a Symbol such as the batch size m."""
+    return index.upper - index.lower + 1
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A named array with one index per axis; without axes, a scalar.
+
+    ``axes`` carry the extents (and the letters by which the axes are called when printed). ``role`` says who gives the
+    values: ``input`` and ``target`` the caller, ``parameter`` training, ``state`` the optimizer, ``noise`` a generator
+    afresh at each step, ``intermediate`` and ``constant`` equations; differentiation stops at a ``constant``. ``init``
+    names how a parameter or state starts. ``order`` is 0 for a declared tensor and positive for a cotangent; it keeps
+    the cotangents of different derivatives apart, whatever users call their tensors.
+
+    >>> from sympy import Idx
+    >>> W = Tensor("W", (Idx("j", 3), Idx("k", 2)), role="parameter")
+    >>> W[Idx("j", 3), Idx("k", 2)]
+    W[j, k]
+    """
+
+    name: str
+    axes: tuple[Idx, ...] = ()
+    role: Role = "intermediate"
+    init: str | float | None = None
+    order: int = 0
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", self.name):
+            raise DeclarationError(
+                f"tensor name {self.name!r}: expected a letter followed by letters, digits and underscores"
+            )
+        if self.role not in ROLES:
+            raise DeclarationError(
+                f"tensor {self.name}: unknown role {self.role!r}; expected one of {ROLES}"
+            )
+
+    @cached_property
+    def label(self) -> Symbol:
+        """The SymPy symbol that stands for the tensor; a prime, which no name can hold, marks a cotangent."""
+        return Symbol(self.name if self.order == 0 else f"{self.name}′{self.order}")
+
+    @property
+    def shape(self) -> tuple[Expr, ...]:
+        return tuple(extent(axis) for axis in self.axes)
+
+    def __getitem__(self, subscripts: Expr | tuple[Expr, ...]) -> Expr:
+        """The element at the subscripts; ``tensor[()]`` is a scalar tensor's value."""
+        subscripts = subscripts if isinstance(subscripts, tuple) else (subscripts,)
+        if len(subscripts) != len(self.axes):
+            raise ShapeError(
+                f"tensor {self.name} has {len(self.axes)} axes, but {len(subscripts)} subscripts were given: {subscripts}"
+            )
+        return IndexedBase(self.label)[subscripts] if subscripts else self.label
+
+    def cotangent(self, offset: int) -> Tensor:
+        """The tensor that collects the derivatives with respect to this one."""
+        return replace(self, order=self.order + offset, role="intermediate", init=None)
+
+
+def label_of(access: Expr) -> Symbol:
+    """The label of the tensor that an access reads or writes."""
+    return access.base.label if isinstance(access, Indexed) else access
+
+
+def subscripts_of(access: Expr) -> tuple[Expr, ...]:
+    return tuple(access.indices) if isinstance(access, Indexed) else ()
+
+
+@lru_cache(maxsize=65536)
+def accesses(value: Expr) -> tuple[Expr, ...]:
+    """The elements that a value reads, each once, by name: ``Indexed`` and plain symbols, none inside a subscript."""
+    return tuple(sorted(set(_walk_accesses(value)), key=str))
+
+
+def _walk_accesses(value: Expr) -> Iterator[Expr]:
+    if isinstance(value, (Indexed, Symbol)):
+        yield value
+    elif not isinstance(value, Idx):
+        for argument in value.args:
+            yield from _walk_accesses(argument)
+
+
+@lru_cache(maxsize=65536)
+def indices(value: Expr) -> tuple[Idx, ...]:
+    """The indices that occur in an expression, subscripts included, in order of first occurrence."""
+    return tuple(dict.fromkeys(_walk_indices(value)))
+
+
+def _walk_indices(value: Expr) -> Iterator[Idx]:
+    if isinstance(value, Idx):
+        yield value
+    else:
+        for argument in value.args:
+            yield from _walk_indices(argument)
+
+
+def fresh_index(index: Idx, taken: set[Idx]) -> Idx:
+    """An index of the same extent whose name none of the taken ones has; the same for the same arguments."""
+    names = {str(other.label) for other in taken}
+    stem, number = str(index.label).rstrip("0123456789"), 2
+    name = str(index.label)
+    while name in names:
+        name, number = f"{stem}{number}", number + 1
+    return renamed_index(index, name)
+
+
+def renamed_index(index: Idx, name: str) -> Idx:
+    return Idx(Symbol(name, integer=True), extent(index))
+
+
+def subscript_bounds(subscript: Expr) -> tuple[Expr, Expr] | None:
+    """The least and the greatest value of an affine subscript; None where it is not affine (a gather, say)."""
+    if subscript.atoms(Indexed):
+        return None
+    found = indices(subscript)
+    low = high = start = subscript.xreplace({index: Integer(0) for index in found})
+    steps = {index: subscript.coeff(index) for index in found}
+    if (subscript - start - sum(step * index for index, step in steps.items())).expand() != 0:
+        return None
+    for index, step in steps.items():
+        if not step.is_Integer:
+            return None
+        low, high = low + min(step, 0) * index.upper, high + max(step, 0) * index.upper
+    return low, high
