@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import reduce
@@ -103,6 +104,8 @@ class Softmax:
 def _table() -> dict[str, Activation]:
     z = ARGUMENT
     sigmoid = 1 / (1 + sympy.exp(-z))
+    leaky = Select(Greater(z, 0), z, z / 100)
+    hard_tanh = Select(GreaterEqual(z, 1), 1, Select(GreaterEqual(-1, z), -1, z))
     alpha, scale = (
         Rational("1.6732632423543772848170429916717"),
         Rational("1.0507009873554804934193349852946"),
@@ -110,7 +113,7 @@ def _table() -> dict[str, Activation]:
     elementwise = (
         Elementwise("linear", z),
         Elementwise("relu", Maximum(z, 0), "he_normal", r"\operatorname{ReLU}"),
-        Elementwise("leaky_relu", Maximum(z, z / 100), "he_normal", r"\operatorname{LeakyReLU}"),
+        Elementwise("leaky_relu", leaky, "he_normal", r"\operatorname{LeakyReLU}"),
         Elementwise(
             "elu", Select(Greater(z, 0), z, sympy.exp(z) - 1), "he_normal", r"\operatorname{ELU}"
         ),
@@ -131,7 +134,7 @@ def _table() -> dict[str, Activation]:
             "mish", z * sympy.tanh(sympy.log(1 + sympy.exp(z))), "he_normal", r"\operatorname{mish}"
         ),
         Elementwise("softsign", z / (1 + Absolute(z)), latex=r"\operatorname{softsign}"),
-        Elementwise("hard_tanh", Maximum(Minimum(z, 1), -1), latex=r"\operatorname{hardtanh}"),
+        Elementwise("hard_tanh", hard_tanh, latex=r"\operatorname{hardtanh}"),
     )
     return {activation.name: activation for activation in (*elementwise, Softmax())}
 
@@ -157,25 +160,27 @@ def activation(given: Any) -> Activation:
         return ACTIVATIONS[known_name("activation", given, ACTIVATIONS)]
     if isinstance(given, (Elementwise, Softmax)):
         return given
-    if not isinstance(given, Expr):
+    if not isinstance(given, Expr) or isinstance(given, sympy.MatrixExpr):
         raise ArgumentTypeError(
             f"activation: expected a name, a SymPy expression in one symbol or None, got {type(given).__name__} {given!r}"
         )
     symbols = sorted(given.free_symbols, key=str)
-    if len(symbols) > 1:
+    if len(symbols) != 1:
         raise DeclarationError(
-            f"activation {given}: expected one symbol, found {', '.join(map(str, symbols))}"
+            f"activation {given}: expected one symbol, found {', '.join(map(str, symbols)) or 'none'}"
         )
-    expression = scalar_function(given, {symbol: ARGUMENT for symbol in symbols}, "activation")
+    expression = scalar_function(given, dict.fromkeys(symbols, ARGUMENT), "activation")
     return Elementwise("custom", expression)
 
 
 def known_name(kind: str, given: str, known: Iterable[str]) -> str:
     """The given name if it is known, else an UnknownNameError with the nearest one."""
     names = list(known)
+    if not isinstance(given, str):
+        raise ArgumentTypeError(f"{kind}: expected a name, got {type(given).__name__} {given!r}")
     if given in names:
         return given
-    near = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(given.lower(), names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
     raise UnknownNameError(f"{kind}: unknown name {given!r}; {hint}known are {', '.join(names)}")
 
@@ -217,12 +222,10 @@ def scalar_function(expression: Expr, symbols: dict[Symbol, Expr], what: str) ->
 
 
 def _translate(node: Any, what: str) -> Any:
-    if isinstance(node, Float):
-        return Rational(repr(float(node)))
     if isinstance(node, (Number, NumberSymbol)):
-        if not node.is_finite:
+        if not node.is_finite or abs(node) > sys.float_info.max:
             raise DeclarationError(f"{what}: contains {node}, which is not a finite number")
-        return node
+        return Rational(repr(float(node))) if isinstance(node, Float) else node
     if isinstance(node, Symbol):
         return node
     if isinstance(node, Piecewise):
@@ -236,6 +239,8 @@ def _translate(node: Any, what: str) -> Any:
     ):
         return _translate(_in_base_functions(node, what), what)
     if isinstance(node, (sympy.Add, sympy.Mul, sympy.Pow, *LOWERED)):
+        if isinstance(node, sympy.Pow) and node.base.is_negative and not node.exp.is_integer:
+            raise DeclarationError(f"{what}: {node} is complex for a real argument")
         return node.func(*arguments)
     raise DeclarationError(
         f"{what}: cannot compute {type(node).__name__} in {node}; "

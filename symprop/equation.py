@@ -45,25 +45,29 @@ class Equation:
     def __post_init__(self) -> None:
         object.__setattr__(self, "value", sympify(self.value, strict=True))
         if self.reduce not in ("sum", "max", "set"):
-            raise DeclarationError(
-                f"{self}: unknown reduce {self.reduce!r}; expected 'sum', 'max' or 'set'"
-            )
-        twice = set(self.over) & set(indices(self.target))
-        if twice or len(set(self.over)) != len(self.over):
-            raise DeclarationError(
-                f"{self}: {sorted(map(str, twice))} is both summed and an index of the target"
-            )
-        unbound = set(indices(self.value)) - set(self.loops)
+            self._refuse(f"unknown reduce {self.reduce!r}; expected 'sum', 'max' or 'set'")
+        twice = sorted(
+            str(i) for i in self.over if i in indices(self.target) or self.over.count(i) > 1
+        )
+        if twice:
+            self._refuse(f"index {twice[0]} is in `over` twice, or is an index of the target too")
+        unbound = sorted(map(str, set(indices(self.value)) - set(self.loops)))
         if unbound:
-            raise DeclarationError(
-                f"{self}: index {', '.join(sorted(map(str, unbound)))} occurs in the value, but neither in the target "
-                "nor in `over`; add it to `over` to reduce along it"
+            self._refuse(
+                f"index {', '.join(unbound)} occurs in the value, but neither in the target nor in "
+                "`over`; add it to `over` to reduce along it"
             )
-        own = [a for a in accesses(self.value) if label_of(a) == self.label and a != self.target]
-        if own or (self.reduce != "set" and self.target in accesses(self.value)):
-            raise DeclarationError(
-                f"{self}: reads its own target; only reduce='set' may, and only at the subscripts that it writes"
-            )
+        if self.reduce != "set" and self.target in accesses(self.value):
+            self._refuse("reads the element that it writes; only reduce='set' may")
+        for index in self.loops:
+            if index.lower != 0:
+                self._refuse(
+                    f"index {index} runs from {index.lower}; expected one that runs from 0"
+                )
+
+    def _refuse(self, reason: str) -> None:
+        """Raise, with the equation as it was written: what is not valid cannot be printed as mathematics."""
+        raise DeclarationError(f"equation {self.target} = {self.value}, over {self.over}: {reason}")
 
     @cached_property
     def loops(self) -> tuple[Idx, ...]:
@@ -78,9 +82,11 @@ class Equation:
     def reads(self) -> tuple[Expr, ...]:
         """The elements that are read, those inside subscripts included."""
         found = dict.fromkeys(accesses(self.value))
-        for access in (self.target, *found):
+        inside = [self.target, *found]
+        for access in inside:
             for subscript in access.args[1:]:
                 found.update(dict.fromkeys(accesses(subscript)))
+                inside += accesses(subscript)
         return tuple(found)
 
     def renamed(self, names: dict[Idx, Idx]) -> Equation:
@@ -94,14 +100,12 @@ class Equation:
 
     def apart_from(self, taken: Iterable[Idx]) -> Equation:
         """The same equation with summed indices whose names none of the taken indices has."""
-        used = {*taken, *self.loops}
-        names = {}
+        used = {*taken, *indices(self.target)}
+        names: dict[Idx, Idx] = {}
         for index in self.over:
-            if str(index.label) in {
-                str(other.label) for other in {*used, *names.values()} - {index}
-            }:
-                names[index] = fresh_index(index, {*used, *names.values()})
-        return self.renamed(names) if names else self
+            names[index] = fresh_index(index, used)
+            used.add(names[index])
+        return self.renamed(names)
 
     def __str__(self) -> str:
         from symprop.printers.index import equation_text

@@ -52,7 +52,7 @@ class Network:
         if not self.layers:
             raise DeclarationError("Network: layers: expected at least one layer, got none")
         for position, layer in enumerate(self.layers):
-            if not isinstance(layer, Layer):
+            if isinstance(layer, type) or not isinstance(layer, Layer):
                 raise ArgumentTypeError(
                     f"Network: layers[{position}]: expected a layer such as Dense(32), got {layer!r}"
                 )
@@ -85,7 +85,10 @@ class Network:
     @cached_property
     def gradients(self) -> Program:
         """The forward pass and the gradient of the loss with respect to every parameter, in shortest form."""
-        return simplify_gradients(self.forward + self.raw_gradients)
+        program = self.forward + self.raw_gradients
+        deltas = {e.label for e in self.forward.flat if e.origin.step == "pre-activation"}
+        kept = (t for t in program.tensors if t.order and t.cotangent(-t.order).label in deltas)
+        return simplify_gradients(program, kept)
 
     def update(self, given: Any = "sgd") -> Program:
         """The optimizer's update of every parameter, from the gradients."""

@@ -79,6 +79,8 @@ class Absolute(Function):
 
     @classmethod
     def eval(cls, u: Any) -> Expr | None:
+        if u.could_extract_minus_sign():  # |−u| = |u|
+            return cls(-u)
         return abs(u) if u.is_number else None
 
     def fdiff(self, argindex: int = 1) -> Expr:

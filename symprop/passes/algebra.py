@@ -1,0 +1,277 @@
+"""The shortest form of a scalar value: what it costs, and how rational algebra makes it cheaper.
+
+A value is seen as a rational function of its *leaves*: elements of tensors, sizes, and functions of them. Exponentials
+that differ by a rational factor in the exponent are powers of one leaf E = exp(u), or, where that is shorter, rational
+functions of the logistic s = 1/(1 + exp(-u)), by E = s/(1 - s): this keeps what is finite finite, for s never overflows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import lru_cache, reduce
+
+from sympy import (
+    Add,
+    Expr,
+    Function,
+    Idx,
+    Indexed,
+    Mul,
+    Number,
+    Pow,
+    Rational,
+    Symbol,
+    cancel,
+    cosh,
+    exp,
+    expand_mul,
+    factor,
+    fraction,
+    gcd,
+    preorder_traversal,
+    sinh,
+    tanh,
+)
+
+from symprop.primitives import Absolute, Greater, GreaterEqual, Indicator, Maximum, Minimum, Select, Sign
+from symprop.tensor import accesses
+
+CHEAP = (Indicator, Sign, Absolute, Maximum, Minimum, Select)
+
+
+@lru_cache(maxsize=65536)
+def cost(value: Expr) -> int:
+    """The work of computing a value once, in tenths of an addition; a repeated part counts once."""
+    return sum(_node_cost(node) for node in _parts(value)) + (1000 if overflows(value) else 0)
+
+
+def overflows(value: Expr) -> bool:
+    """Whether the same exponential stands above and below a fraction bar: ∞/∞ where the value is finite."""
+    if not value.has(exp):
+        return False
+    below = {power for power in _parts(value) if isinstance(power, Pow) and power.exp.is_negative}
+    inside = {leaf for power in below for leaf in power.base.atoms(exp)}
+    above = value.xreplace({power: Symbol("ratio") for power in below}) if inside else value
+    return bool(inside & above.atoms(exp))
+
+
+@lru_cache(maxsize=65536)
+def _parts(value: Expr) -> frozenset[Expr]:
+    if isinstance(value, (Indexed, Idx)) or not value.args:
+        return frozenset((value,))
+    return frozenset((value,)).union(*(_parts(argument) for argument in value.args))
+
+
+def _node_cost(node: Expr) -> int:
+    if not accesses_elements(node):
+        return 1 if node.args else 0  # depends on numbers and sizes only: computed once
+    if isinstance(node, (Indexed, Symbol)):
+        return 10
+    if isinstance(node, (Add, Mul)):
+        division = 30 if any(_is_divisor(argument) for argument in node.args) else 0
+        fixed = [argument for argument in node.args if not accesses_elements(argument)]
+        scaling = 10 if any(argument != -1 for argument in fixed) else len(fixed)
+        return 10 * (len(node.args) - len(fixed) - 1) + scaling + division
+    if isinstance(node, Pow):
+        return _power_cost(node.exp) - (30 if _is_divisor(node) else 0)
+    return 10 if isinstance(node, CHEAP) else 200
+
+
+def _is_divisor(node: Expr) -> bool:
+    """Whether a power in a product is one of its divisors: all of them together cost one division."""
+    negative = isinstance(node, Pow) and node.exp.is_Integer and node.exp.is_negative
+    return negative and accesses_elements(node) and not node.has(exp)
+
+
+def _power_cost(exponent: Expr) -> int:
+    if exponent.is_Integer:
+        return 20 * (abs(int(exponent)) - 1) + (40 if exponent < 0 else 0)
+    return 60 if exponent.is_Rational and exponent.q == 2 else 200
+
+
+def accesses_elements(value: Expr) -> bool:
+    """Whether a value depends on elements of tensors, not on numbers and sizes alone."""
+    return any(not access.is_integer for access in accesses(value))
+
+
+@lru_cache(maxsize=16384)
+def tidy(value: Expr) -> Expr:
+    """The cheapest form of a value that rational algebra finds; the value itself where there is none cheaper."""
+    if value.is_number or isinstance(value, (Indexed, Symbol)) or value.is_Mul and _is_monomial(value):
+        return value
+    inner = _tidy_functions(value)
+    found = list(candidates(inner))
+    again = (form for overflowing in found if overflows(overflowing) for form in candidates(overflowing))
+    termwise = Add(*map(tidy, inner.args)) if isinstance(inner, Add) else inner
+    return cheapest([positive_factors(inner), positive_factors(termwise), *found, *again])
+
+
+def cheapest(values: Iterable[Expr]) -> Expr:
+    """The one of least cost; of those, the shortest to write; of those, the first."""
+    return min(values, key=lambda value: (cost(value), sum(1 for _ in preorder_traversal(value))))
+
+
+def _is_monomial(value: Expr) -> bool:
+    """A product of different leaves, none of them a function: nothing to cancel."""
+    bases = [part.base if isinstance(part, Pow) else part for part in value.args]
+    return all(isinstance(base, (Indexed, Symbol)) or base.is_Rational for base in bases)
+
+
+def _tidy_functions(value: Expr) -> Expr:
+    """Tidy the arguments of the functions in a value and apply the identities between functions."""
+    changed = {}
+    for leaf in leaves(value):
+        if isinstance(leaf, Select):
+            changed[leaf] = _select(leaf.args[0], *(tidy(branch) for branch in leaf.args[1:]))
+        elif isinstance(leaf, Function) and not isinstance(leaf, Indicator):
+            changed[leaf] = leaf.func(*(tidy(argument) for argument in leaf.args))
+        elif isinstance(leaf, Pow):
+            changed[leaf] = tidy(leaf.base) ** leaf.exp
+    value = value.xreplace(changed) if changed else value
+    for identity in (_hyperbolic_tangent, _absolute, _scale_into_select, _content):
+        value = identity(value)
+    return value
+
+
+def _select(condition: Expr, u: Expr, v: Expr) -> Expr:
+    """Select(c, u, v) = c·u + (1 − c)·v where u and v are 0, 1 or comparisons, so never infinite."""
+    flat = all(part in (0, 1) or _is_condition(part) for part in (u, v))
+    return condition * u + complement(condition) * v if flat else Select(condition, u, v)
+
+
+def _is_condition(value: Expr) -> bool:
+    return all(isinstance(part, Indicator) for part in Mul.make_args(value))
+
+
+def complement(condition: Expr) -> Expr:
+    """1 − [u > v] = [v ≥ u] and 1 − [u ≥ v] = [v > u]."""
+    opposite = {Greater: GreaterEqual, GreaterEqual: Greater}.get(condition.func)
+    return opposite(*reversed(condition.args)) if opposite else 1 - condition
+
+
+def _hyperbolic_tangent(value: Expr) -> Expr:
+    """sinh(u)/cosh(u) = tanh(u)."""
+    found = {sine: tanh(sine.args[0]) * cosh(sine.args[0]) for sine in value.atoms(sinh)}
+    replaced = value.xreplace(found) if found else value
+    return replaced if cost(replaced) < cost(value) else value
+
+
+def _absolute(value: Expr) -> Expr:
+    """sign(u)·u = |u|."""
+    for sign in sorted(value.atoms(Sign), key=str):
+        (u,) = sign.args
+        for product in sorted(value.atoms(Mul), key=str):
+            if {sign, u} <= {*Mul.make_args(product)}:
+                value = value.xreplace({product: product / sign / u * Absolute(u)})
+    return value
+
+
+def _content(value: Expr) -> Expr:
+    """(2u − 2v)·w = 2·(u − v)·w."""
+    if not isinstance(value, Mul):
+        return value
+    parts = [part.as_content_primitive() if isinstance(part, Add) else (1, part) for part in value.args]
+    return Mul(*(content for content, _ in parts), *(part for _, part in parts))
+
+
+def _scale_into_select(value: Expr) -> Expr:
+    """r·Select(c, u, v) = Select(c, r·u, r·v) for a number r."""
+    coefficient, rest = value.as_coeff_Mul()
+    if coefficient == 1:
+        return value
+    for part in Mul.make_args(rest):
+        if isinstance(part, Select):
+            condition, u, v = part.args
+            scaled = Select(condition, tidy(coefficient * u), tidy(coefficient * v))
+            return rest.xreplace({part: scaled})
+    return value
+
+
+def candidates(value: Expr) -> Iterator[Expr]:
+    """Equal forms of a value: over a common denominator, cancelled, factored, as sums of fractions."""
+    for form, meaning in views((value,)):
+        (abstract,) = form
+        for result in _rational_forms(abstract):
+            yield positive_factors(result.xreplace(meaning))
+
+
+@lru_cache(maxsize=16384)
+def _rational_forms(value: Expr) -> tuple[Expr, ...]:
+    numerator, denominator = fraction(cancel(value))
+    below = factor(denominator)
+    split = Add(*(cancel(term / denominator) for term in Add.make_args(expand_mul(numerator))))
+    return (positive_factors(factor(numerator) / below), numerator / below, split)
+
+
+def positive_factors(value: Expr) -> Expr:
+    """Signs as a person writes them: (u − 1)·(v − w)/−2 as (1 − u)·(v − w)/2, −(u − v) as v − u."""
+    coefficient, rest = value.as_coeff_Mul()
+    parts = list(Mul.make_args(rest))
+    sums = [i for i, part in enumerate(parts) if isinstance(part, Add)]
+    flipped = [i for i in sums if any(term.is_number and term.is_negative for term in parts[i].args)]
+    if (coefficient.is_negative and len(flipped) % 2 == 0) or (coefficient.is_positive and len(flipped) % 2):
+        free = [i for i in sums if not any(term.is_number for term in parts[i].args)]
+        flipped += [i for i in free if parts[i].could_extract_minus_sign() or coefficient.is_negative][:1]
+    for i in flipped:
+        coefficient, parts[i] = -coefficient, Add(*(-term for term in parts[i].args))
+    return coefficient * Mul(*parts) if flipped else value
+
+
+def is_rational_node(node: Expr) -> bool:
+    return isinstance(node, (Add, Mul, Number)) or isinstance(node, Pow) and node.exp.is_Integer
+
+
+def leaves(value: Expr) -> tuple[Expr, ...]:
+    """What a value is a rational function of, by name."""
+    return tuple(sorted(set(_walk_leaves(value)), key=str))
+
+
+def _walk_leaves(value: Expr) -> Iterator[Expr]:
+    if not is_rational_node(value):
+        yield value
+    elif isinstance(value, Pow):
+        yield from _walk_leaves(value.base)
+    else:
+        for argument in value.args:
+            yield from _walk_leaves(argument)
+
+
+def views(values: tuple[Expr, ...]) -> Iterator[tuple[tuple[Expr, ...], dict[Expr, Expr]]]:
+    """The values as rational functions of plain symbols, with what each symbol stands for.
+
+    Without exponentials there is one view; with them one in the logistic s of u, one in exp(−u) and one in exp(u).
+    """
+    found = tuple(sorted({leaf for value in values for leaf in leaves(value)}, key=str))
+    plain = {leaf: Symbol(f"u{i}") for i, leaf in enumerate(found) if not isinstance(leaf, exp)}
+    groups = _exponential_groups(leaf for leaf in found if isinstance(leaf, exp))
+    for kind in ("logistic", "decay", "growth") if groups else ("none",):
+        names, meaning = dict(plain), {symbol: leaf for leaf, symbol in plain.items()}
+        for i, (unit, members) in enumerate(groups.items()):
+            symbol = Symbol(f"E{i}")
+            base, meaning[symbol] = _exponential(kind, unit, symbol)
+            names.update({leaf: base**power for leaf, power in members.items()})
+        yield tuple(value.xreplace(names) for value in values), meaning
+
+
+def _exponential(kind: str, unit: Expr, symbol: Symbol) -> tuple[Expr, Expr]:
+    """exp(unit) in terms of a symbol, and what the symbol stands for."""
+    if kind == "growth":
+        return symbol, exp(unit)
+    if kind == "decay":
+        return 1 / symbol, exp(-unit)
+    return symbol / (1 - symbol), 1 / (1 + exp(-unit))
+
+
+def _exponential_groups(found: Iterable[Expr]) -> dict[Expr, dict[Expr, Expr]]:
+    """Exponentials by the unit of their exponents: exp(−z) and exp(2z) are powers −1 and 2 of exp(z)."""
+    rates: dict[Expr, dict[Expr, Rational]] = {}
+    for leaf in found:
+        rate, rest = leaf.args[0].as_coeff_Mul(rational=True)
+        if rest.could_extract_minus_sign():
+            rate, rest = -rate, -rest
+        rates.setdefault(rest, {})[leaf] = rate
+    groups = {}
+    for rest, members in rates.items():
+        unit = reduce(gcd, (abs(rate) for rate in members.values()))
+        groups[unit * rest] = {leaf: rate / unit for leaf, rate in members.items()}
+    return groups
