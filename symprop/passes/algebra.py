@@ -99,11 +99,35 @@ def tidy(value: Expr) -> Expr:
     """The cheapest form of a value that rational algebra finds; the value itself where there is none cheaper."""
     if value.is_number or isinstance(value, (Indexed, Symbol)) or value.is_Mul and _is_monomial(value):
         return value
+    parts = connected(value)
+    if len(parts) > 1:
+        return Mul(*map(tidy, parts))
     inner = _tidy_functions(value)
-    found = list(candidates(inner))
-    again = (form for overflowing in found if overflows(overflowing) for form in candidates(overflowing))
+    found = list(dict.fromkeys(candidates(inner)))
+    again = (form for shown in found if overflows(shown) for form in candidates(shown))
     termwise = Add(*map(tidy, inner.args)) if isinstance(inner, Add) else inner
     return cheapest([positive_factors(inner), positive_factors(termwise), *found, *again])
+
+
+def connected(value: Expr) -> list[Expr]:
+    """The factors of a product, multiplied together where they read a common element: others never cancel.
+
+    Factors that read none (numbers, sizes) stay with the first group that is more than a bare element.
+    """
+    fixed, groups = [], []
+    for part in Mul.make_args(value):
+        read = {access for access in accesses(part) if not access.is_integer}
+        touched = [group for group in groups if group[0] & read]
+        if read:
+            joined = (read.union(*(g[0] for g in touched)), Mul(part, *(g[1] for g in touched)))
+            groups = [group for group in groups if group not in touched] + [joined]
+        else:
+            fixed.append(part)
+    products = [product for _, product in groups]
+    home = next((p for p in products if not isinstance(p, (Indexed, Symbol))), None)
+    if home is None:
+        return [*products, *fixed]
+    return [Mul(product, *fixed) if product is home else product for product in products]
 
 
 def cheapest(values: Iterable[Expr]) -> Expr:
@@ -197,10 +221,17 @@ def candidates(value: Expr) -> Iterator[Expr]:
 
 @lru_cache(maxsize=16384)
 def _rational_forms(value: Expr) -> tuple[Expr, ...]:
+    """Reduced to lowest terms, with the numerator factored, expanded, and spread over several fractions."""
     numerator, denominator = fraction(cancel(value))
     below = factor(denominator)
-    split = Add(*(cancel(term / denominator) for term in Add.make_args(expand_mul(numerator))))
-    return (positive_factors(factor(numerator) / below), numerator / below, split)
+    terms = Add.make_args(expand_mul(numerator))
+    spread = Add(*(_lowest(term / denominator) for term in terms)) if len(terms) > 1 else value
+    return (positive_factors(factor(numerator) / below), numerator / below, spread)
+
+
+def _lowest(value: Expr) -> Expr:
+    numerator, denominator = fraction(cancel(value))
+    return numerator / factor(denominator)
 
 
 def positive_factors(value: Expr) -> Expr:

@@ -16,7 +16,7 @@ from functools import lru_cache
 from sympy import Add, Expr, Mul, Pow, Symbol, exp, expand_mul, fraction, log
 
 from symprop.equation import Equation
-from symprop.passes.algebra import cheapest, cost, positive_factors, tidy, views
+from symprop.passes.algebra import cheapest, connected, cost, positive_factors, tidy, views
 from symprop.passes.rewrite import Stored, elements, replaced, stored_values
 from symprop.primitives import Select
 from symprop.program import Program
@@ -66,6 +66,15 @@ def _usable(program: Program, equation: Equation, available: Available) -> Itera
 
 def expressed(value: Expr, stored: Expr, name: Expr) -> Expr:
     """The value in terms of ``name``, which stands for ``stored``; the value itself where that is not shorter."""
+    needed = set(accesses(stored))
+    parts = connected(value)
+    inside = Mul(*(part for part in parts if needed & set(accesses(part))))
+    outside = Mul(*(part for part in parts if not needed & set(accesses(part))))
+    return outside * _named(inside, stored, name)
+
+
+def _named(value: Expr, stored: Expr, name: Expr) -> Expr:
+    """The same with elements as plain symbols, so that equal forms are found once for all layers."""
     read = dict.fromkeys((*accesses(stored), *accesses(value)))
     short = {access: Symbol(f"x{i}") for i, access in enumerate(read) if not access.is_integer}
     back = {symbol: access for access, symbol in short.items()}
