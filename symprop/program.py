@@ -9,7 +9,15 @@ from sympy import Expr, Idx, Indexed, Symbol
 
 from symprop.equation import Equation, Fact, Recurrence, flat
 from symprop.errors import DeclarationError, ShapeError
-from symprop.tensor import Tensor, extent, label_of, subscript_bounds, subscripts_of
+from symprop.tensor import (
+    Tensor,
+    accesses,
+    extent,
+    label_of,
+    steps_until,
+    subscript_bounds,
+    subscripts_of,
+)
 
 
 @dataclass(frozen=True)
@@ -27,8 +35,13 @@ class Program:
 
     def __post_init__(self) -> None:
         _check_names(self)
-        for equation in flat(self.equations):
-            _check_equation(self, equation)
+        for group in self.equations:
+            index = group.index if isinstance(group, Recurrence) else None
+            for equation in flat((group,)):
+                _check_equation(self, equation)
+                _check_order(equation, index)
+        for label, equations in self.defined.items():
+            _check_reductions(label, equations)
 
     @cached_property
     def by_label(self) -> dict[Symbol, Tensor]:
@@ -55,8 +68,19 @@ class Program:
             for equation in self.flat
             for access in (equation.target, *equation.reads)
             for subscript in subscripts_of(access)
-            for inner in subscript.atoms(Indexed)
+            for inner in accesses(subscript)
+            if self.tensor(inner) is not None
         )
+
+    @cached_property
+    def assigned(self) -> frozenset[Symbol]:
+        """The tensors that some equation assigns: they may hold another value later."""
+        return frozenset(e.label for e in self.flat if e.reduce == "set")
+
+    @cached_property
+    def sequential(self) -> frozenset[Idx]:
+        """The indices of recurrences."""
+        return frozenset(e.index for e in self.equations if isinstance(e, Recurrence))
 
     @cached_property
     def sizes(self) -> tuple[Symbol, ...]:
@@ -114,9 +138,9 @@ def _check_names(program: Program) -> None:
         raise DeclarationError(
             f"two different tensors are called {', '.join(twice)}; give each its own name"
         )
-    clash = [size for size in program.sizes if size in program.by_label]
+    clash = {str(size) for size in program.sizes} & {str(label) for label in program.by_label}
     if clash:
-        raise DeclarationError(f"{clash[0]} is both a tensor and a size; rename the tensor")
+        raise DeclarationError(f"{min(clash)} is both a tensor and a size; rename the tensor")
 
 
 def _check_equation(program: Program, equation: Equation) -> None:
@@ -135,11 +159,42 @@ def _check_equation(program: Program, equation: Equation) -> None:
                 f"{equation}: {tensor.name} has {len(tensor.axes)} axes but {len(subscripts)} subscripts{_at(equation)}"
             )
         for axis, subscript in zip(tensor.axes, subscripts, strict=True):
-            _check_bounds(equation, tensor, axis, subscript)
+            _check_bounds(equation, tensor, axis, subscript, subscript in program.sequential)
 
 
-def _check_bounds(equation: Equation, tensor: Tensor, axis: Idx, subscript: Expr) -> None:
-    if isinstance(subscript, Idx):
+def _check_order(equation: Equation, step: Idx | None) -> None:
+    """Refuse what depends on the order of the loop points; ``step`` is the recurrence's index."""
+    if equation.reduce == "set" and set(equation.over) - {step}:
+        raise DeclarationError(
+            f"{equation}: reduce='set' would assign each element once for every {equation.over[0]}"
+            f"{_at(equation)}; use reduce='sum' or 'max'"
+        )
+    for access in accesses(equation.value):
+        if label_of(access) != equation.label or access == equation.target:
+            continue
+        if step is None or not steps_until(access, equation.target, step):
+            raise DeclarationError(
+                f"{equation}: reads {access} of its own target{_at(equation)}; write into a tensor "
+                "of its own, or let a Recurrence lead from one step to the next"
+            )
+
+
+def _check_reductions(label: Symbol, equations: tuple[Equation, ...]) -> None:
+    """A maximum starts from −∞, everything else from 0: a tensor cannot be both."""
+    if len({equation.reduce == "max" for equation in equations}) > 1:
+        raise DeclarationError(
+            f"{label} is both a maximum and not:\n"
+            + "\n".join(f"    {equation}" for equation in equations)
+            + "\ngive the maximum a tensor of its own"
+        )
+
+
+def _check_bounds(
+    equation: Equation, tensor: Tensor, axis: Idx, subscript: Expr, sequential: bool
+) -> None:
+    if (
+        isinstance(subscript, Idx) and not sequential
+    ):  # steps may be fewer than states: h[t], h[t + 1]
         if extent(subscript) != extent(axis):
             raise ShapeError(
                 f"{equation}: index {subscript} has extent {extent(subscript)}, but axis {axis} of {tensor.name} has "
@@ -148,6 +203,10 @@ def _check_bounds(equation: Equation, tensor: Tensor, axis: Idx, subscript: Expr
         return
     bounds = subscript_bounds(subscript)
     if bounds is None:
+        if not subscript.atoms(Indexed) and not subscript.is_integer:
+            raise DeclarationError(
+                f"{equation}: subscript {subscript} of {tensor.name} is no whole number{_at(equation)}"
+            )
         return
     low, high = bounds
     if (low < 0) == True or (high - axis.upper > 0) == True:  # noqa: E712 (SymPy: an undecided relation is no bool)

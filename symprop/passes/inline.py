@@ -16,7 +16,7 @@ from symprop.adjoint import partial
 from symprop.equation import Equation
 from symprop.passes.algebra import cost, tidy
 from symprop.passes.reuse import Available, in_stored_values
-from symprop.passes.rewrite import Draft, bind, stored_values
+from symprop.passes.rewrite import Draft, bind, is_settled, stored_values
 from symprop.program import Program
 from symprop.tensor import Tensor, accesses, indices, label_of, subscripts_of
 
@@ -64,7 +64,7 @@ def inline(program: Program, kept: frozenset[Symbol]) -> Program:
     draft, available = Draft(program), stored_values(program)
     for label in _candidates(program, kept):
         definitions = tuple(equation for _, equation in draft.definitions(label))
-        uses = _uses(draft, label, definitions)
+        uses = _uses(program, draft, label, definitions)
         if len(uses) == 1 and _is_free(uses[0], definitions):
             draft.replace(uses[0].slot, uses[0].equation, uses[0].with_definitions(definitions))
         elif len(definitions) == 1 and not definitions[0].over:
@@ -78,9 +78,12 @@ def _candidates(program: Program, kept: frozenset[Symbol]) -> list[Symbol]:
     return [label for label in labels if label not in kept]
 
 
-def _uses(draft: Draft, label: Symbol, definitions: tuple[Equation, ...]) -> list[Use]:
+def _uses(
+    program: Program, draft: Draft, label: Symbol, definitions: tuple[Equation, ...]
+) -> list[Use]:
     """All uses of a tensor; none unless it can be inlined into every one of them."""
     whole = all(d.reduce == "sum" and bind(d.target, d.target) is not None for d in definitions)
+    whole = whole and all(is_settled(program, definition) for definition in definitions)
     if not whole or not draft.outside_recurrences(label):
         return []
     uses = [_use(label, slot, equation) for slot, equation in draft.uses(label)]
@@ -143,7 +146,7 @@ def _hoisted(
     slot, definition = defined
     factors = Mul.make_args(definition.value)
     common = Mul(*(f for f in factors if not set(indices(f)) & set(definition.over)))
-    uses = _uses(draft, definition.label, (definition,))
+    uses = _uses(program, draft, definition.label, (definition,))
     tensor = program.by_label[definition.label]
     rest = Tensor(f"u_{tensor.name}", tensor.axes)
     if common == 1 or not uses or rest.label in program.by_label:

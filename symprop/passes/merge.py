@@ -11,7 +11,7 @@ from sympy import Add
 
 from symprop.equation import Equation
 from symprop.passes.algebra import tidy
-from symprop.passes.rewrite import bind, blocks, replaced
+from symprop.passes.rewrite import bind, blocks, is_settled, replaced
 from symprop.program import Program
 
 
@@ -20,7 +20,7 @@ def merge(program: Program) -> Program:
     inside = blocks(program)
     groups: dict[tuple[object, ...], list[int]] = {}
     for position, equation in enumerate(program.flat):
-        if program.by_label[equation.label].order > 0 and _mergeable(equation):
+        if program.by_label[equation.label].order > 0 and _mergeable(program, equation):
             groups.setdefault((equation.label, inside[position]), []).append(position)
     changes: dict[int, tuple[Equation, ...]] = {}
     for positions in groups.values():
@@ -28,8 +28,10 @@ def merge(program: Program) -> Program:
     return replaced(program, changes)
 
 
-def _mergeable(equation: Equation) -> bool:
-    return equation.reduce == "sum" and not equation.over and bind(equation.target, equation.target) is not None
+def _mergeable(program: Program, equation: Equation) -> bool:
+    once = not equation.over and bind(equation.target, equation.target) is not None
+    settled = equation.label not in program.assigned and is_settled(program, equation)
+    return equation.reduce == "sum" and once and settled
 
 
 def _merged(program: Program, positions: list[int]) -> dict[int, tuple[Equation, ...]]:

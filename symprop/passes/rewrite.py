@@ -117,22 +117,29 @@ class Stored:
 def stored_values(program: Program) -> dict[Symbol, list[tuple[Expr, Stored]]]:
     """For each tensor, the stored values that read it, each with the access by which it does."""
     found: dict[Symbol, list[tuple[Expr, Stored]]] = {}
-    for label, equations in program.defined.items():
-        if is_elementwise(program.by_label[label], equations):
-            (equation,) = equations
-            stored = Stored(equation.target, equation.value)
-            for access in accesses(equation.value):
+    for label in program.defined:
+        stored = stored_value(program, label)
+        if stored:
+            for access in accesses(stored.value):
                 found.setdefault(label_of(access), []).append((access, stored))
     return found
 
 
-def is_elementwise(tensor: Tensor, equations: tuple[Equation, ...]) -> bool:
-    """Whether a tensor is defined by one equation that gives each element once, from others."""
-    if len(equations) != 1 or tensor.role not in ("intermediate", "constant"):
-        return False
+def stored_value(program: Program, label: Symbol) -> Stored | None:
+    """What a tensor holds, if one equation gives each of its elements once, from others that stay as they are."""
+    equations = program.defined.get(label, ())
+    if len(equations) != 1 or program.by_label[label].role not in ("intermediate", "constant"):
+        return None
     (equation,) = equations
     whole = bind(equation.target, equation.target) is not None
-    return whole and equation.reduce == "sum" and not equation.over
+    if not whole or equation.reduce != "sum" or equation.over or not is_settled(program, equation):
+        return None
+    return Stored(equation.target, equation.value)
+
+
+def is_settled(program: Program, equation: Equation) -> bool:
+    """Whether an equation reads nothing that is assigned, so that it gives the same at any later place."""
+    return program.assigned.isdisjoint(label_of(access) for access in equation.reads)
 
 
 def elements(program: Program, value: Expr) -> Iterator[Expr]:

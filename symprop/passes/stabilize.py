@@ -26,7 +26,7 @@ from sympy.codegen.cfunctions import expm1, log1p
 
 from symprop.equation import Equation
 from symprop.passes.algebra import overflows, tidy
-from symprop.passes.rewrite import Stored, bind, is_elementwise, replaced
+from symprop.passes.rewrite import Stored, bind, replaced, stored_value
 from symprop.primitives import Absolute, Maximum
 from symprop.program import Program
 from symprop.tensor import accesses, label_of
@@ -34,11 +34,7 @@ from symprop.tensor import accesses, label_of
 
 def stabilize(program: Program) -> Program:
     """Rewrite every value into a form that holds at the edges of the floating-point range."""
-    stored = {
-        label: Stored(equations[0].target, equations[0].value)
-        for label, equations in program.defined.items()
-        if is_elementwise(program.by_label[label], equations)
-    }
+    stored = {label: found for label in program.defined if (found := stored_value(program, label))}
     changes = {}
     for position, equation in enumerate(program.flat):
         value = stable(_stored_logarithms(equation, stored))
