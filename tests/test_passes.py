@@ -150,7 +150,9 @@ def test_fact_is_used_only_where_it_is_declared() -> None:
     layers = [Dense(3, activation="softmax")]
     declared = Network(layers, 2, "cross_entropy").gradients
     undeclared = Network(layers, 2, -target * log(prediction)).gradients
-    assert [e for e in declared.flat if e.over and "y[b, j]" in str(e.value) and str(e.label) != "L"] == []
+    assert [
+        e for e in declared.flat if e.over and "y[b, j]" in str(e.value) and str(e.label) != "L"
+    ] == []
     assert any("y[b, j]" in str(e.value) and e.over for e in undeclared.flat if str(e.label) != "L")
 
 
@@ -166,7 +168,9 @@ STABLE = [
 
 
 @pytest.mark.parametrize(("value", "points"), STABLE, ids=lambda given: str(given)[:40])
-def test_stable_form_holds_at_the_edges(value: sympy.Expr, points: list[tuple[float, float]]) -> None:
+def test_stable_form_holds_at_the_edges(
+    value: sympy.Expr, points: list[tuple[float, float]]
+) -> None:
     from symprop.backends.numpy import Evaluator
 
     form = stable(value)

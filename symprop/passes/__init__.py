@@ -1,4 +1,4 @@
-"""Passes: Program → Program, each keeping every value; this file holds the order in which they run."""
+"""Passes: Program → Program, each keeping every value; this file holds their order."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ from symprop.program import Program
 from symprop.tensor import Tensor
 
 ROUNDS = 12
-"""More rounds than any network has needed; a program that still changes then is a fault of a pass."""
+"""More rounds than any network has needed; a program that still changes then is a fault of a pass.
+"""
 
 
 def simplify_gradients(program: Program, keep: Iterable[Tensor] = ()) -> Program:
-    """Derivatives in their shortest form: stored values reused, single uses inlined, declared facts used.
+    """Derivatives in their shortest form: stored values reused, single uses inlined, declared facts
+    used.
 
-    The passes open the way for each other, so they run until nothing changes. ``keep`` names cotangents that stay
-    tensors of their own, such as the δ of each layer.
+    The passes open the way for each other, so they run until nothing changes. ``keep`` names
+    cotangents that stay tensors of their own, such as the δ of each layer.
     """
     kept = frozenset(tensor.label for tensor in (*keep, *program.outputs))
     for _ in range(ROUNDS):

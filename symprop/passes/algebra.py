@@ -1,8 +1,9 @@
 """The shortest form of a scalar value: what it costs, and how rational algebra makes it cheaper.
 
-A value is seen as a rational function of its *leaves*: elements of tensors, sizes, and functions of them. Exponentials
-that differ by a rational factor in the exponent are powers of one leaf E = exp(u), or, where that is shorter, rational
-functions of the logistic s = 1/(1 + exp(-u)), by E = s/(1 - s): this keeps what is finite finite, for s never overflows.
+A value is seen as a rational function of its *leaves*: elements of tensors, sizes, and functions of
+them. Exponentials that differ by a rational factor in the exponent are powers of one leaf E =
+exp(u), or, where that is shorter, rational functions of the logistic s = 1/(1 + exp(-u)), by E =
+s/(1 - s): this keeps what is finite finite, for s never overflows.
 """
 
 from __future__ import annotations
@@ -33,7 +34,16 @@ from sympy import (
     tanh,
 )
 
-from symprop.primitives import Absolute, Greater, GreaterEqual, Indicator, Maximum, Minimum, Select, Sign
+from symprop.primitives import (
+    Absolute,
+    Greater,
+    GreaterEqual,
+    Indicator,
+    Maximum,
+    Minimum,
+    Select,
+    Sign,
+)
 from symprop.tensor import accesses
 
 CHEAP = (Indicator, Sign, Absolute, Maximum, Minimum, Select)
@@ -46,7 +56,9 @@ def cost(value: Expr) -> int:
 
 
 def overflows(value: Expr) -> bool:
-    """Whether the same exponential stands above and below a fraction bar: ∞/∞ where the value is finite."""
+    """Whether the same exponential stands above and below a fraction bar: ∞/∞ where the value is
+    finite.
+    """
     if not value.has(exp):
         return False
     below = {power for power in _parts(value) if isinstance(power, Pow) and power.exp.is_negative}
@@ -78,7 +90,7 @@ def _node_cost(node: Expr) -> int:
 
 
 def _is_divisor(node: Expr) -> bool:
-    """Whether a power in a product is one of its divisors: all of them together cost one division."""
+    """Whether a power in a product is a divisor: all of them together cost one division."""
     negative = isinstance(node, Pow) and node.exp.is_Integer and node.exp.is_negative
     return negative and accesses_elements(node) and not node.has(exp)
 
@@ -96,8 +108,14 @@ def accesses_elements(value: Expr) -> bool:
 
 @lru_cache(maxsize=16384)
 def tidy(value: Expr) -> Expr:
-    """The cheapest form of a value that rational algebra finds; the value itself where there is none cheaper."""
-    if value.is_number or isinstance(value, (Indexed, Symbol)) or value.is_Mul and _is_monomial(value):
+    """The cheapest form of a value that rational algebra finds; the value itself where there is
+    none cheaper.
+    """
+    if (
+        value.is_number
+        or isinstance(value, (Indexed, Symbol))
+        or (value.is_Mul and _is_monomial(value))
+    ):
         return value
     parts = connected(value)
     if len(parts) > 1:
@@ -110,11 +128,14 @@ def tidy(value: Expr) -> Expr:
 
 
 def connected(value: Expr) -> list[Expr]:
-    """The factors of a product, multiplied together where they read a common element: others never cancel.
+    """The factors of a product, multiplied together where they read a common element: others never
+    cancel.
 
-    Factors that read none (numbers, sizes) stay with the first group that is more than a bare element.
+    Factors that read none (numbers, sizes) stay with the first group that is more than a bare
+    element.
     """
-    fixed, groups = [], []
+    fixed: list[Expr] = []
+    groups: list[tuple[set[Expr], Expr]] = []
     for part in Mul.make_args(value):
         read = {access for access in accesses(part) if not access.is_integer}
         touched = [group for group in groups if group[0] & read]
@@ -158,7 +179,7 @@ def _tidy_functions(value: Expr) -> Expr:
 
 
 def _select(condition: Expr, u: Expr, v: Expr) -> Expr:
-    """Select(c, u, v) = c·u + (1 − c)·v where u and v are 0, 1 or comparisons, so never infinite."""
+    """Select(c, u, v) = c·u + (1 − c)·v where u and v are 0, 1 or comparisons."""
     flat = all(part in (0, 1) or _is_condition(part) for part in (u, v))
     return condition * u + complement(condition) * v if flat else Select(condition, u, v)
 
@@ -194,7 +215,9 @@ def _content(value: Expr) -> Expr:
     """(2u − 2v)·w = 2·(u − v)·w."""
     if not isinstance(value, Mul):
         return value
-    parts = [part.as_content_primitive() if isinstance(part, Add) else (1, part) for part in value.args]
+    parts = [
+        part.as_content_primitive() if isinstance(part, Add) else (1, part) for part in value.args
+    ]
     return Mul(*(content for content, _ in parts), *(part for _, part in parts))
 
 
@@ -212,7 +235,7 @@ def _scale_into_select(value: Expr) -> Expr:
 
 
 def candidates(value: Expr) -> Iterator[Expr]:
-    """Equal forms of a value: over a common denominator, cancelled, factored, as sums of fractions."""
+    """Equal forms of a value: in lowest terms, factored, as a sum of fractions."""
     for form, meaning in views((value,)):
         (abstract,) = form
         for result in _rational_forms(abstract):
@@ -221,7 +244,9 @@ def candidates(value: Expr) -> Iterator[Expr]:
 
 @lru_cache(maxsize=16384)
 def _rational_forms(value: Expr) -> tuple[Expr, ...]:
-    """Reduced to lowest terms, with the numerator factored, expanded, and spread over several fractions."""
+    """Reduced to lowest terms, with the numerator factored, expanded, and spread over several
+    fractions.
+    """
     numerator, denominator = fraction(cancel(value))
     below = factor(denominator)
     terms = Add.make_args(expand_mul(numerator))
@@ -239,17 +264,23 @@ def positive_factors(value: Expr) -> Expr:
     coefficient, rest = value.as_coeff_Mul()
     parts = list(Mul.make_args(rest))
     sums = [i for i, part in enumerate(parts) if isinstance(part, Add)]
-    flipped = [i for i in sums if any(term.is_number and term.is_negative for term in parts[i].args)]
-    if (coefficient.is_negative and len(flipped) % 2 == 0) or (coefficient.is_positive and len(flipped) % 2):
+    flipped = [
+        i for i in sums if any(term.is_number and term.is_negative for term in parts[i].args)
+    ]
+    if (coefficient.is_negative and len(flipped) % 2 == 0) or (
+        coefficient.is_positive and len(flipped) % 2
+    ):
         free = [i for i in sums if not any(term.is_number for term in parts[i].args)]
-        flipped += [i for i in free if parts[i].could_extract_minus_sign() or coefficient.is_negative][:1]
+        flipped += [
+            i for i in free if parts[i].could_extract_minus_sign() or coefficient.is_negative
+        ][:1]
     for i in flipped:
         coefficient, parts[i] = -coefficient, Add(*(-term for term in parts[i].args))
     return coefficient * Mul(*parts) if flipped else value
 
 
 def is_rational_node(node: Expr) -> bool:
-    return isinstance(node, (Add, Mul, Number)) or isinstance(node, Pow) and node.exp.is_Integer
+    return isinstance(node, (Add, Mul, Number)) or (isinstance(node, Pow) and node.exp.is_Integer)
 
 
 def leaves(value: Expr) -> tuple[Expr, ...]:
@@ -270,7 +301,8 @@ def _walk_leaves(value: Expr) -> Iterator[Expr]:
 def views(values: tuple[Expr, ...]) -> Iterator[tuple[tuple[Expr, ...], dict[Expr, Expr]]]:
     """The values as rational functions of plain symbols, with what each symbol stands for.
 
-    Without exponentials there is one view; with them one in the logistic s of u, one in exp(−u) and one in exp(u).
+    Without exponentials there is one view; with them one in the logistic s of u, one in exp(−u) and
+    one in exp(u).
     """
     found = tuple(sorted({leaf for value in values for leaf in leaves(value)}, key=str))
     plain = {leaf: Symbol(f"u{i}") for i, leaf in enumerate(found) if not isinstance(leaf, exp)}
@@ -294,7 +326,9 @@ def _exponential(kind: str, unit: Expr, symbol: Symbol) -> tuple[Expr, Expr]:
 
 
 def _exponential_groups(found: Iterable[Expr]) -> dict[Expr, dict[Expr, Expr]]:
-    """Exponentials by the unit of their exponents: exp(−z) and exp(2z) are powers −1 and 2 of exp(z)."""
+    """Exponentials by the unit of their exponents: exp(−z) and exp(2z) are powers −1 and 2 of
+    exp(z).
+    """
     rates: dict[Expr, dict[Expr, Rational]] = {}
     for leaf in found:
         rate, rest = leaf.args[0].as_coeff_Mul(rational=True)

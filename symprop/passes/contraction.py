@@ -1,4 +1,6 @@
-"""Is this equation a matrix product, and of which transposes? Asked once, for printing and for BLAS."""
+"""Is this equation a matrix product, and of which transposes? Asked once, for printing and for
+BLAS.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +14,13 @@ from symprop.tensor import indices
 
 @dataclass(frozen=True)
 class Contraction:
-    """target[…, row, column] += scale · Σ_summed left · right, where ``left`` has the row index and ``right`` the column.
+    """target[…, row, column] += scale · Σ_summed left · right, where ``left`` has the row index and
+    ``right`` the column.
 
-    ``left`` and ``right`` are plain accesses whose subscripts are distinct indices. ``row`` is None where the target and
-    ``left`` have no such index (vector times matrix), ``column`` likewise; ``batch`` are the indices shared by all.
-    ``scale`` holds the remaining factors, none of which depends on the summed index.
+    ``left`` and ``right`` are plain accesses whose subscripts are distinct indices. ``row`` is None
+    where the target and ``left`` have no such index (vector times matrix), ``column`` likewise;
+    ``batch`` are the indices shared by all. ``scale`` holds the remaining factors, none of which
+    depends on the summed index.
     """
 
     scale: Expr
@@ -29,7 +33,9 @@ class Contraction:
 
 
 def contraction(equation: Equation) -> Contraction | None:
-    """The equation as a product of two accesses summed over one index; None if it is not of that form."""
+    """The equation as a product of two accesses summed over one index; None if it is not of that
+    form.
+    """
     if equation.reduce != "sum" or len(equation.over) != 1 or not _plain(equation.target):
         return None
     (summed,) = equation.over
@@ -56,12 +62,8 @@ def _oriented(
     """Put the factor that has the target's first free index on the left."""
     left, right = factors
     own = [[index for index in rest if index in indices(factor)] for factor in (left, right)]
-    if (
-        len(rest) == 2
-        and own[0] != rest[:1]
-        or len(rest) == 1
-        and not own[0]
-        and len(indices(left)) < len(indices(right))
+    if (len(rest) == 2 and own[0] != rest[:1]) or (
+        len(rest) == 1 and not own[0] and len(indices(left)) < len(indices(right))
     ):
         left, right, own = right, left, own[::-1]
     row, column = (found[0] if found else None for found in own)

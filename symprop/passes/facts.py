@@ -1,13 +1,13 @@
 """Declared facts: where a sum that is known occurs, its value takes its place.
 
-    Σ_k y[b, k] = 1:    x̄[s] += C · y[b, k] over k    →    x̄[s] += C
+Σ_k y[b, k] = 1:    x̄[s] += C · y[b, k] over k    →    x̄[s] += C
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from sympy import Idx
+from sympy import Expr, Idx
 
 from symprop.adjoint import partial
 from symprop.equation import Equation, Fact
@@ -37,7 +37,9 @@ def _with_facts(equation: Equation, facts: tuple[Fact, ...]) -> Equation:
     return equation
 
 
-def _with_sum(equation: Equation, access: object, summed: tuple[Idx, ...], fact: Fact, names: dict) -> Equation:
+def _with_sum(
+    equation: Equation, access: Expr, summed: tuple[Idx, ...], fact: Fact, names: dict[Expr, Expr]
+) -> Equation:
     if not set(summed) <= set(equation.over):
         return equation
     factor = partial(equation.value, access)

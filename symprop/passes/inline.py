@@ -2,7 +2,8 @@
 
     ȳ[t] += A,  x̄[s] += B · ȳ[t]    →    x̄[s] += B · A
 
-Every cotangent enters its uses linearly, so a sum of equations for ȳ becomes a sum of equations for x̄.
+Every cotangent enters its uses linearly, so a sum of equations for ȳ becomes a sum of equations for
+x̄.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from symprop.tensor import Tensor, accesses, indices, label_of, subscripts_of
 
 @dataclass(frozen=True)
 class Use:
-    """One equation that reads an intermediate tensor at one place and linearly: value = slope · access + rest."""
+    """One equation that reads an intermediate tensor at one place and linearly: value = slope ·
+    access + rest.
+    """
 
     slot: int
     equation: Equation
@@ -57,9 +60,11 @@ class Use:
 
 
 def inline(program: Program, kept: frozenset[Symbol]) -> Program:
-    """Put each cotangent that is not ``kept`` where it is used, if it is used once or that is cheaper.
+    """Put each cotangent that is not ``kept`` where it is used, if it is used once or that is
+    cheaper.
 
-    One tensor after another, in the order in which they are defined: a definition may itself have been inlined into.
+    One tensor after another, in the order in which they are defined: a definition may itself have
+    been inlined into.
     """
     draft, available = Draft(program), stored_values(program)
     for label in _candidates(program, kept):
@@ -128,7 +133,8 @@ def shortest(program: Program, equation: Equation, available: Available) -> Equa
 
 
 def hoist(program: Program, kept: frozenset[Symbol]) -> Program:
-    """Move a factor out of a summed cotangent into the equations that read it, where that is cheaper.
+    """Move a factor out of a summed cotangent into the equations that read it, where that is
+    cheaper.
 
     ȳ[t] += C[t] · A over k,  x̄[s] += B · ȳ[t]   →   u[t] += A over k,  x̄[s] += B · C[t] · u[t]
     """

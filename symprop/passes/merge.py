@@ -1,6 +1,6 @@
 """Merging: equations that add to the same elements without a sum become one, in the shortest form.
 
-    δ += a/m,  δ += −y/m    →    δ += (a − y)/m
+δ += a/m,  δ += −y/m    →    δ += (a − y)/m
 """
 
 from __future__ import annotations

@@ -18,7 +18,9 @@ def prune(program: Program, outputs: Iterable[Tensor] | None = None) -> Program:
     wanted = tuple(program.outputs if outputs is None else outputs)
     needed = {tensor.label for tensor in wanted}
     before = -1
-    while len(needed) != before:  # once more after a recurrence, whose equations read what later ones write
+    while (
+        len(needed) != before
+    ):  # once more after a recurrence, whose equations read what later ones write
         before = len(needed)
         for equation in reversed(program.flat):
             if equation.label in needed:

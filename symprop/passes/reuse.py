@@ -2,9 +2,9 @@
 
     a = f(z),  value g(z)   →   the form of g in terms of a, where it is shorter
 
-found by eliminating: f is solved for one of its leaves, which is then replaced in g. σ′ = e⁻ᶻ/(1 + e⁻ᶻ)² becomes
-a(1 − a), tanh′ becomes 1 − a², softplus′ becomes 1 − e⁻ᵃ. A form with a denominator that was not there is refused: the
-derivative z·… + a/z of a = z·f(z) is equal, but not at z = 0.
+found by eliminating: f is solved for one of its leaves, which is then replaced in g. σ′ = e⁻ᶻ/(1 +
+e⁻ᶻ)² becomes a(1 − a), tanh′ becomes 1 − a², softplus′ becomes 1 − e⁻ᵃ. A form with a denominator
+that was not there is refused: the derivative z·… + a/z of a = z·f(z) is equal, but not at z = 0.
 """
 
 from __future__ import annotations
@@ -65,7 +65,9 @@ def _usable(program: Program, equation: Equation, available: Available) -> Itera
 
 
 def expressed(value: Expr, stored: Expr, name: Expr) -> Expr:
-    """The value in terms of ``name``, which stands for ``stored``; the value itself where that is not shorter."""
+    """The value in terms of ``name``, which stands for ``stored``; the value itself where that is
+    not shorter.
+    """
     needed = set(accesses(stored))
     parts = connected(value)
     inside = Mul(*(part for part in parts if needed & set(accesses(part))))
@@ -74,11 +76,13 @@ def expressed(value: Expr, stored: Expr, name: Expr) -> Expr:
 
 
 def _named(value: Expr, stored: Expr, name: Expr) -> Expr:
-    """The same with elements as plain symbols, so that equal forms are found once for all layers."""
+    """The same with elements as plain symbols, so that equal layers need it once."""
     read = dict.fromkeys((*accesses(stored), *accesses(value)))
     short = {access: Symbol(f"x{i}") for i, access in enumerate(read) if not access.is_integer}
     back = {symbol: access for access, symbol in short.items()}
-    return _expressed(value.xreplace(short), stored.xreplace(short)).xreplace({**back, RESULT: name})
+    return _expressed(value.xreplace(short), stored.xreplace(short)).xreplace(
+        {**back, RESULT: name}
+    )
 
 
 @lru_cache(maxsize=16384)
@@ -110,7 +114,9 @@ def _within_branches(value: Expr, stored: Expr) -> Expr:
     return value
 
 
-def _substituted(value: Expr, symbol: Symbol, solved: Expr, meaning: dict[Expr, Expr]) -> Iterator[Expr]:
+def _substituted(
+    value: Expr, symbol: Symbol, solved: Expr, meaning: dict[Expr, Expr]
+) -> Iterator[Expr]:
     """The value with a leaf replaced by its solution, unless that brings in a denominator."""
     allowed = _denominators(value.xreplace(meaning))
     substituted = value.xreplace({symbol: solved})
@@ -158,5 +164,3 @@ def _fractional_linear(value: Expr, symbol: Symbol, result: Expr) -> Expr | None
     slope = equation.coeff(symbol)
     rest = expand_mul(equation - slope * symbol)
     return None if slope == 0 or rest.has(symbol) else -rest / slope
-
-

@@ -15,14 +15,18 @@ from symprop.tensor import Tensor, accesses, indices, label_of, subscripts_of
 def replaced(
     program: Program, changes: Mapping[int, Sequence[Equation]], new: Sequence[Tensor] = ()
 ) -> Program:
-    """The program with equations, by position in ``program.flat``, replaced by others (by none: dropped)."""
+    """The program with equations, by position in ``program.flat``, replaced by others (by none:
+    dropped).
+    """
     if not changes:
         return program
     positions = iter(range(len(program.flat)))
     result: list[Equation | Recurrence] = []
     for group in program.equations:
         if isinstance(group, Recurrence):
-            inner = tuple(e for old in group.equations for e in changes.get(next(positions), (old,)))
+            inner = tuple(
+                e for old in group.equations for e in changes.get(next(positions), (old,))
+            )
             result += [replace(group, equations=inner)] if inner else []
         else:
             result += changes.get(next(positions), (group,))
@@ -33,15 +37,15 @@ def blocks(program: Program) -> list[int]:
     """For each flat position, which recurrence the equation is in; −1 outside of any."""
     found = []
     for number, group in enumerate(program.equations):
-        inside = isinstance(group, Recurrence)
-        found += [number] * len(group.equations) if inside else [-1]
+        found += [number] * len(group.equations) if isinstance(group, Recurrence) else [-1]
     return found
 
 
 class Draft:
     """A program while a pass changes it, one tensor after another.
 
-    Every equation sits in the slot of the one that it came from, so that order and recurrences stay.
+    Every equation sits in the slot of the one that it came from, so that order and recurrences
+    stay.
     """
 
     def __init__(self, program: Program) -> None:
@@ -70,13 +74,17 @@ class Draft:
         return [(slot, e) for slot, e in found if label in map(label_of, e.reads)]
 
     def outside_recurrences(self, label: Symbol) -> bool:
-        """Whether a tensor is defined and read outside of recurrences only, where order is all there is to time."""
+        """Whether a tensor is defined and read outside of recurrences only, where order is all
+        there is to time.
+        """
         found = (*self.definitions(label), *self.uses(label))
         return all(self._inside[slot] == -1 for slot, _ in found)
 
     def replace(self, slot: int, old: Equation, new: Sequence[Equation]) -> None:
         """Put other equations in place of one."""
-        self._slots[slot] = [e for given in self._slots[slot] for e in (new if given is old else (given,))]
+        self._slots[slot] = [
+            e for given in self._slots[slot] for e in (new if given is old else (given,))
+        ]
         for equation in new:
             self._note(slot, equation)
 
@@ -84,14 +92,18 @@ class Draft:
         """The changed program, with the tensors that the change brought in."""
         changes = {
             slot: equations
-            for slot, (equations, old) in enumerate(zip(self._slots, self._program.flat, strict=True))
+            for slot, (equations, old) in enumerate(
+                zip(self._slots, self._program.flat, strict=True)
+            )
             if equations != [old]
         }
         return replaced(self._program, changes, new)
 
 
 def bind(pattern: Expr, access: Expr) -> dict[Idx, Expr] | None:
-    """The subscripts that turn an access with distinct plain indices into another of the same tensor."""
+    """The subscripts that turn an access with distinct plain indices into another of the same
+    tensor.
+    """
     names = subscripts_of(pattern)
     plain = all(isinstance(name, Idx) for name in names) and len(set(names)) == len(names)
     if label_of(pattern) != label_of(access) or not plain:
@@ -101,13 +113,15 @@ def bind(pattern: Expr, access: Expr) -> dict[Idx, Expr] | None:
 
 @dataclass(frozen=True)
 class Stored:
-    """A tensor that one elementwise equation defines, so that its value may be read instead of computed again."""
+    """A tensor that one elementwise equation defines, so that its value may be read instead of
+    computed again.
+    """
 
     target: Expr
     value: Expr
 
     def at(self, access: Expr, through: Expr) -> Stored | None:
-        """The same at the indices at which ``access`` reads the element ``through`` of the value."""
+        """The same where ``access`` reads the element ``through`` of the value."""
         names = bind(through, access)
         if names is None or not set(indices(self.target)) <= set(names):
             return None
@@ -126,7 +140,9 @@ def stored_values(program: Program) -> dict[Symbol, list[tuple[Expr, Stored]]]:
 
 
 def stored_value(program: Program, label: Symbol) -> Stored | None:
-    """What a tensor holds, if one equation gives each of its elements once, from others that stay as they are."""
+    """What a tensor holds, if one equation gives each of its elements once, from others that stay
+    as they are.
+    """
     equations = program.defined.get(label, ())
     if len(equations) != 1 or program.by_label[label].role not in ("intermediate", "constant"):
         return None
@@ -138,7 +154,9 @@ def stored_value(program: Program, label: Symbol) -> Stored | None:
 
 
 def is_settled(program: Program, equation: Equation) -> bool:
-    """Whether an equation reads nothing that is assigned, so that it gives the same at any later place."""
+    """Whether an equation reads nothing that is assigned, so that it gives the same at any later
+    place.
+    """
     return program.assigned.isdisjoint(label_of(access) for access in equation.reads)
 
 

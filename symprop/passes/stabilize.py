@@ -2,17 +2,17 @@
 
 Each rule is found by the shape of the expression, whoever wrote it:
 
-====================  =====================================  ================================================
-rule                  from                                   to
-====================  =====================================  ================================================
-stored logarithm      log a, where a = eᵘ/w                  u − log w: no logarithm of an underflow
-logarithm of 1 − a    log(1 − a), where a = 1/(1 + eᵘ)       u − log(1 + eᵘ): no 1 − a of an a near 1
-softplus              log(1 + eᵘ)                            max(u, 0) + log1p(e^−|u|): eᵘ never overflows
-log cosh              log cosh u                             |u| + log1p(e^−2|u|) − log 2
-log1p                 log(1 + u)                             log1p(u): exact for small u
-expm1                 eᵘ − 1, 1 − eᵘ, 1 − βᵗ                 expm1(u), −expm1(u), −expm1(t log β)
-logistic              eᵘ/(1 + eᵘ), and what holds it          s = 1/(1 + e^−u) in its place: no ∞/∞
-====================  =====================================  ================================================
+===================  ===================================  ====================================
+rule                 from                                 to
+===================  ===================================  ====================================
+stored logarithm     log a, where a = eᵘ/w                u − log w: a may underflow to 0
+logarithm of 1 − a   log(1 − a), where a = 1/(1 + eᵘ)     u − log(1 + eᵘ): a may round to 1
+softplus             log(1 + eᵘ)                          max(u, 0) + log1p(e^−|u|)
+log cosh             log cosh u                           |u| + log1p(e^−2|u|) − log 2
+log1p                log(1 + u)                           log1p(u): exact for small u
+expm1                eᵘ − 1, 1 − eᵘ, 1 − βᵗ               expm1(u), −expm1(u), −expm1(t log β)
+logistic             eᵘ/(1 + eᵘ), and what holds it       s = 1/(1 + e^−u) for it: no ∞/∞
+===================  ===================================  ====================================
 """
 
 from __future__ import annotations
@@ -62,7 +62,9 @@ def _rewritable(value: Expr) -> bool:
 
 
 def _stored_logarithms(equation: Equation, stored: dict[Symbol, Stored]) -> Expr:
-    """log a and log(1 − a) in terms of what a is computed from, where exponentials and logarithms cancel."""
+    """log a and log(1 − a) in terms of what a is computed from, where exponentials and logarithms
+    cancel.
+    """
     changed = {}
     for logarithm in sorted(equation.value.atoms(log), key=str):
         (argument,) = logarithm.args
@@ -73,32 +75,34 @@ def _stored_logarithms(equation: Equation, stored: dict[Symbol, Stored]) -> Expr
 
 
 def _opened(argument: Expr, stored: dict[Symbol, Stored]) -> Expr:
-    """An argument with its elements replaced by what they are computed from, twice: a = e/s, e = exp(z − c)."""
+    """An argument in what its elements are computed from, twice: a = e/s, e = exp(z − c)."""
     for _ in range(2):
         found = {}
         for access in accesses(argument):
             definition = stored.get(label_of(access))
             names = bind(definition.target, access) if definition else None
-            if definition and names is not None and definition.value.has(exp):
-                found[access] = definition.value.xreplace(names)
-            elif definition and names is not None and _is_quotient(definition.value):
+            if definition and names is not None and _is_open(definition.value):
                 found[access] = definition.value.xreplace(names)
         argument = argument.xreplace(found)
     return argument
 
 
-def _is_quotient(value: Expr) -> bool:
-    return all(not isinstance(part, Add) for part in Mul.make_args(value)) and value.is_Mul
+def _is_open(value: Expr) -> bool:
+    """Whether the logarithm of a value may be a sum: it holds an exponential, or is a quotient."""
+    quotient = value.is_Mul and not any(isinstance(part, Add) for part in value.args)
+    return quotient or value.has(exp)
 
 
 def _splits(argument: Expr) -> bool:
-    """Whether the logarithm of an argument is a sum of others: it has an exponential factor, or is a reciprocal."""
+    """Whether the logarithm of an argument is a sum of others: it has an exponential factor, or is
+    a reciprocal.
+    """
     parts = Mul.make_args(argument)
     return any(isinstance(part, exp) for part in parts) or _is_denominator(argument)
 
 
 def _expanded(argument: Expr) -> Expr:
-    """log(eᵘ · w⁻¹) = u − log w: exponentials are positive, so the rest is where the argument is."""
+    """log(eᵘ · w⁻¹) = u − log w: exponentials are positive."""
     total, rest = Integer(0), Integer(1)
     for part in Mul.make_args(argument):
         if isinstance(part, exp):
