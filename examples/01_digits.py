@@ -4,7 +4,6 @@ import time
 
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
-
 from symprop import Adam, Dense, Network
 
 
@@ -16,7 +15,7 @@ def main() -> None:
         images, labels, test_size=0.2, stratify=labels, random_state=0
     )
     net = Network(
-        [Dense(64, activation="relu"), Dense(10, activation="softmax")],
+        [Dense(128, activation="relu"), Dense(10, activation="softmax")],
         inputs=64,
         loss="cross_entropy",
     )
@@ -25,8 +24,8 @@ def main() -> None:
     derivation.save("backprop.tex")
 
     start = time.perf_counter()
-    model = net.compile(optimizer=Adam(0.003), seed=0)
-    model.fit(x, y, epochs=40, batch_size=32, validation=(x_test, y_test), progress=True)
+    model = net.compile(optimizer=Adam(0.001), seed=0)
+    model.fit(x, y, epochs=60, batch_size=32, validation=(x_test, y_test), progress=True)
     seconds = time.perf_counter() - start
     result = model.evaluate(x_test, y_test)
     print(f"test accuracy {result['accuracy']:.1%}, loss {result['loss']:.4f}, in {seconds:.1f} s")

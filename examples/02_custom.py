@@ -2,7 +2,6 @@
 
 import numpy as np
 import sympy
-
 from symprop import Adam, Dense, Network, check_gradients, prediction, target
 
 z = sympy.Symbol("z")

@@ -8,7 +8,12 @@ from pathlib import Path
 from symprop import Dense, Network
 
 net = Network(
-    [Dense(128, activation="selu"), Dense(64, activation="selu"), Dense(32, activation="selu"), Dense(3)],
+    [
+        Dense(128, activation="selu"),
+        Dense(64, activation="selu"),
+        Dense(32, activation="selu"),
+        Dense(3),
+    ],
     inputs=17,
     loss="huber",
 )
