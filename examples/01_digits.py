@@ -1,4 +1,4 @@
-"""Derive backpropagation for a small classifier, write it to backprop.tex, and train it on real handwritten digits."""
+"""Derive backpropagation for a classifier, write it to backprop.tex, and train it on real digits."""
 
 import time
 
@@ -8,7 +8,7 @@ from symprop import Adam, Dense, Network
 
 
 def main() -> None:
-    """Print the derivation, save it as LaTeX, train, and report the accuracy on digits not seen in training."""
+    """Print and save the derivation, train, and report the accuracy on digits held back."""
     digits = load_digits()  # 1,797 images of 8 × 8 pixels, from 0 to 16
     images, labels = digits.data / 16, digits.target
     x, x_test, y, y_test = train_test_split(

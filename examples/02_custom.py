@@ -1,4 +1,4 @@
-"""A new activation and a new loss, each a SymPy expression: derived, checked and trained at once."""
+"""A new activation and a new loss, each a SymPy expression: derived, checked and trained."""
 
 import numpy as np
 import sympy

@@ -37,7 +37,7 @@ class Network:
     >>> print(net.forward)
     z1[b, j] = Σ_k W1[j, k]·x[b, k] + b1[j]
     ŷ[b, j] = 1/(1 + exp(-z1[b, j]))
-    L = Σ_{b, j} (-y[b, j]·log(ŷ[b, j]) - (1 - y[b, j])·log(1 - ŷ[b, j]))/m
+    L = 1/m·Σ_{b, j} (-y[b, j]·log(ŷ[b, j]) - (1 - y[b, j])·log(1 - ŷ[b, j]))
     """
 
     layers: Sequence[Layer]

@@ -62,8 +62,8 @@ class SGD:
     >>> from symprop import Dense, Network
     >>> net = Network([Dense(1)], inputs=1, loss="mse")
     >>> print(net.update(SGD(0.1)))
-    W1[j, k] ← W1[j, k] - alpha·∂L/∂W1[j, k]
-    b1[j] ← b1[j] - alpha·∂L/∂b1[j]
+    W1[j, k] ← W1[j, k] - α·∂L/∂W1[j, k]
+    b1[j] ← b1[j] - α·∂L/∂b1[j]
     """
 
     learning_rate: float = 0.01

@@ -1,0 +1,173 @@
+"""The LaTeX spelling."""
+# ruff: noqa: N802 (SymPy calls _print_ and the name of a class)
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from sympy import Expr
+from sympy.printing.latex import LatexPrinter as SymPyLatexPrinter
+from sympy.printing.latex import accepted_latex_functions
+
+from symprop.printers.index import Block, Line
+from symprop.printers.spelling import POWER, SUM, Spelling, decimal, greek, name_parts
+from symprop.printers.structure import LARGE, Access
+
+RELATIONS = {"≤": r"\le", "≥": r"\ge", "≠": r"\ne", "←": r"\leftarrow", "+=": r"\mathrel{+}="}
+FUNCTIONS = {"sigma", "max", "min", "arcsin", "arccos", "arctan", *accepted_latex_functions}
+FUNCTION_NAMES = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "sigma_prime": "sigma'"}
+
+
+class LatexPrinter(Spelling, SymPyLatexPrinter):  # type: ignore[misc]  # SymPy has no types
+    r"""Writes nodes as LaTeX: ``z^{(1)}_{bj} = \sum_{k} W^{(1)}_{jk} \, x_{bk} + b^{(1)}_{j}``."""
+
+    parentheses = (r"\left(", r"\right)")
+    times = product = r" \, "
+    hadamard, quotient = r" \odot ", r" \oslash "
+    both, either = r" \text{ and } ", r" \text{ or } "
+
+    def __init__(self, euler: bool = True):
+        super().__init__()
+        self.euler = euler
+        """Whether exp(u) may be written as a power of e, which is also the name of a tensor."""
+
+    def name(self, name: str, subscripts: str = "") -> str:
+        r"""A name as \gamma^{(3)}, \hat{y}, v_{W^{(1)}}; subscripts follow its own."""
+        base, hatted, number, rest = name_parts(name)
+        text = rf"\hat{{{_letter(base)}}}" if hatted else _letter(base)
+        upper = f"^{{({number})}}" if number else ""
+        own = rest if rest.isdigit() else self.name(rest) if rest else ""
+        below = ", ".join(part for part in (own, subscripts) if part)
+        return text + upper + (f"_{{{below}}}" if below else "")
+
+    def _print_Access(self, node: Expr) -> str:
+        label, *subscripts = node.args
+        texts = list(map(self._print, subscripts))
+        short = all(len(text) == 1 for text in texts)
+        return self.name(label.name, ("" if short else ", ").join(texts))
+
+    def _print_Slope(self, node: Expr) -> str:
+        above, below = (self.wrap(part, POWER) for part in node.args)
+        return rf"\frac{{\partial {above}}}{{\partial {below}}}"
+
+    def _print_Fraction(self, node: Expr) -> str:
+        above, below = map(self._print, node.args)
+        return rf"\frac{{{above}}}{{{below}}}"
+
+    def _print_Power(self, node: Expr) -> str:
+        base, exponent = node.args
+        text = self.wrap(base, POWER, strict=False)
+        crowded = isinstance(base, Access) and "^" in text
+        text = rf"\left({text}\right)" if crowded else text
+        return f"{text}^{{{self._print(exponent)}}}"
+
+    def _print_Root(self, node: Expr) -> str:
+        return rf"\sqrt{{{self._print(node.args[0])}}}"
+
+    def _print_Reduction(self, node: Expr) -> str:
+        kind, body, *over = node.args
+        sign = r"\sum" if kind.name == "sum" else rf"\{kind.name}"
+        return f"{sign}_{{{self.all(over, ', ')}}} {self.wrap(body, SUM + 5)}"
+
+    def _print_Call(self, node: Expr) -> str:
+        function, *arguments = node.args
+        inside = self.all(arguments, ", ")
+        if function.name == "exp" and self.euler:
+            return rf"e^{{{inside}}}"
+        name = FUNCTION_NAMES.get(function.name, function.name)
+        known = name.rstrip("'") in FUNCTIONS
+        spelled = rf"\{name}" if known else rf"\operatorname{{{escaped(name)}}}"
+        return rf"{spelled}\left({inside}\right)"
+
+    def _print_Magnitude(self, node: Expr) -> str:
+        return rf"\left|{self._print(node.args[0])}\right|"
+
+    def _print_Compare(self, node: Expr) -> str:
+        relation, left, right = node.args
+        sign = RELATIONS.get(relation.name, relation.name)
+        return f"{self._print(left)} {sign} {self._print(right)}"
+
+    def _print_Bracket(self, node: Expr) -> str:
+        return rf"\left[{self._print(node.args[0])}\right]"
+
+    def _print_Case(self, node: Expr) -> str:
+        *branches, last = map(self._print, node.args)
+        pairs = zip(branches[::2], branches[1::2], strict=True)
+        rows = [rf"{u} & \text{{if }} {c}" for u, c in pairs] + [rf"{last} & \text{{otherwise}}"]
+        return r"\begin{cases} " + r" \\ ".join(rows) + r" \end{cases}"
+
+    def _print_Transposed(self, node: Expr) -> str:
+        (inner,) = node.args
+        text = self.wrap(inner, POWER, strict=False)
+        crowded = isinstance(inner, Access) and "^" in text
+        return rf"{{{text}}}^{{\top}}" if crowded else rf"{text}^{{\top}}"
+
+    def _print_Shape(self, node: Expr) -> str:
+        return self.all(node.args, r" \times ") or r"\text{scalar}"
+
+    def _print_Ones(self, node: Expr) -> str:
+        return r"\mathbf{1}"
+
+    def _print_Integer(self, node: Expr) -> str:
+        return str(node.p)
+
+    def _print_Rational(self, node: Expr) -> str:
+        if node.q <= LARGE:
+            sign = "-" if node.p < 0 else ""
+            return rf"{sign}\frac{{{abs(node.p)}}}{{{node.q}}}"
+        return self._decimal(node)
+
+    def _print_Float(self, node: Expr) -> str:
+        return self._decimal(node)
+
+    def _decimal(self, node: Expr) -> str:
+        digits, _, power = decimal(node).partition("e")
+        if not power:
+            return digits
+        return f"10^{{{power}}}" if digits == "1" else rf"{digits} \cdot 10^{{{power}}}"
+
+
+LATIN = {"Alpha": "A", "Beta": "B", "Epsilon": "E", "Zeta": "Z", "Eta": "H", "Iota": "I"}
+LATIN |= {"Kappa": "K", "Mu": "M", "Nu": "N", "Omicron": "O", "Rho": "P", "Tau": "T"}
+LATIN |= {"Chi": "X", "omicron": "o"}
+"""Greek letters that look like Latin ones: LaTeX has no command for them."""
+
+
+def _letter(base: str) -> str:
+    if greek(base) != base:
+        base = base[0] + base[1:].lower()
+        return rf"\mathrm{{{LATIN[base]}}}" if base in LATIN else rf"\{base}"
+    return base if len(base) == 1 else rf"\mathrm{{{base}}}"
+
+
+def escaped(text: str) -> str:
+    """Text with LaTeX's special characters escaped."""
+    return "".join(SPECIAL.get(character, character) for character in text)
+
+
+SPECIAL = {c: "\\" + c for c in "&%$#_{}"}
+SPECIAL |= {"δ": r"$\delta$", "σ": r"$\sigma$", "′": "$'$", "Σ": r"$\sum$"}
+SPECIAL |= {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
+
+
+def line_latex(line: Line, spell: LatexPrinter, mark: str = "&") -> str:
+    """One line for an ``aligned`` environment."""
+    each = ""
+    if line.each:
+        names = ", ".join(map(spell.doprint, line.each))
+        each = rf" \qquad \text{{for each }} {names}"
+    relation = RELATIONS.get(line.relation, line.relation)
+    return f"{spell.doprint(line.target)} {mark}{relation} {spell.doprint(line.value)}{each}"
+
+
+def latex(found: Iterable[Line | Block], printer: LatexPrinter | None = None) -> Iterator[str]:
+    """Lines and blocks as rows of an ``aligned`` environment, the rows of a block indented."""
+    spell = printer or LatexPrinter()
+    for item in found:
+        if isinstance(item, Line):
+            yield line_latex(item, spell)
+            continue
+        ends = [spell.doprint(item.last), "0"]
+        first, last = ends if item.reverse else ends[::-1]
+        yield rf"& \text{{for }} {spell.doprint(item.index)} = {first}, \dots, {last}:"
+        yield from (rf"\quad {line_latex(line, spell)}" for line in item.lines)

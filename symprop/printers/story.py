@@ -1,0 +1,122 @@
+"""A derivation's steps as items of a document: which formulas are shown, in which notations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from sympy import Expr, Symbol
+
+from symprop.equation import Equation
+from symprop.printers.arrange import Arrange
+from symprop.printers.document import Formulas, Item, Section, Sentence, Table
+from symprop.printers.index import Line, lines, names_of
+from symprop.printers.matrix import in_matrices
+from symprop.printers.structure import Access, Call, Reduction, Shape
+from symprop.program import Program
+from symprop.tensor import Tensor, extent
+
+LEGEND = (
+    "Index notation first; then the same in matrix notation, where it has one: for one sample "
+    "(vectors are columns, m = 1) and for a batch (one sample in each row). Functions, powers and "
+    "fractions of matrices hold element by element; 1 is a column of ones where it is a factor; "
+    "[...] is 1 where the condition holds, else 0."
+)
+
+
+def story(derivation: Any) -> Iterator[Item]:
+    """The document of a Derivation."""
+    teller = _Teller(derivation.raw + derivation.update)
+    yield Section("What is declared")
+    yield teller.table()
+    yield Sentence(LEGEND)
+    section = ""
+    for step in derivation.steps:
+        if step.section != section:
+            section = step.section
+            yield Section(section)
+        yield from teller.step(step)
+
+
+class _Teller:
+    """Turns steps into items; holds the names that all have in common."""
+
+    def __init__(self, program: Program):
+        self.program = program
+        deltas = {e.label for e in program.flat if e.origin.step == "pre-activation"}
+        given = {
+            str(tensor.cotangent(1).label): f"delta{tensor.name.lstrip('z')}"
+            for tensor in program.tensors
+            if tensor.label in deltas and tensor.order == 0
+        }
+        self.names = names_of(program, given)
+
+    def table(self) -> Table:
+        given = [t for t in self.program.tensors if t.order == 0]
+        return Table(tuple((self._declared(t), WORDS[t.role]) for t in given))
+
+    def _declared(self, tensor: Tensor) -> Line:
+        arrange = Arrange(self.names)
+        shape = Shape(*(arrange(extent(axis)) for axis in tensor.axes))
+        return Line(self.names.access(str(tensor.label)), "=", shape)
+
+    def step(self, step: Any) -> Iterator[Item]:
+        if step.title:
+            yield Sentence(f"{step.title}:" if not step.reason else f"{step.title}, {step.reason}:")
+        if step.section == "Delta of the output layer":
+            yield Formulas("adjoint", self.lines(step.before))
+        for fact in step.facts:
+            words = "as declared" if step.section == "Loss" else "used here"
+            yield Formulas("fact", self.fact(fact))
+            yield Sentence(f"({words}: {fact.reason})")
+        if step.function and step.abstract:
+            yield Formulas("activation", self.function(step.function))
+            yield from self.formulas(step.abstract)
+            yield Sentence("and with the derivative written in stored values:")
+        yield from self.formulas(step.after)
+        for condition in step.conditions:
+            yield Sentence(condition)
+
+    def lines(self, equations: Iterable[Equation]) -> tuple[Line, ...]:
+        found = lines(equations, self.names, self.program.by_label)
+        return tuple(line for line in found if isinstance(line, Line))
+
+    def fact(self, fact: Any) -> tuple[Line, ...]:
+        arrange = Arrange(self.names)
+        total = Reduction(Symbol("sum"), arrange(fact.value), *fact.over)
+        return (Line(total, "=", arrange(fact.equals)),)
+
+    def function(self, function: tuple[Expr, ...]) -> tuple[Line, ...]:
+        arrange, z = Arrange(self.names), Access(Symbol("z"))
+        names = ("sigma", "sigma_prime")
+        return tuple(
+            Line(Call(Symbol(name), z), "=", arrange(value))
+            for name, value in zip(names, function, strict=True)
+        )
+
+    def formulas(self, equations: Iterable[Equation]) -> Iterator[Item]:
+        """Index notation, then both matrix forms; one line where the two are the same."""
+        found = self.lines(equations)
+        yield Formulas("index", found)
+        sample, batch = (self._matrices(found, form) for form in ("sample", "batch"))
+        if sample == batch and sample:
+            yield Formulas("matrix", sample)
+            return
+        for caption, shown in (("one sample", sample), ("batch", batch)):
+            if shown:
+                yield Formulas(caption, shown)
+
+    def _matrices(self, found: Iterable[Line], form: Any) -> tuple[Line, ...]:
+        shown = (in_matrices(line, self.names, form) for line in found)
+        return tuple(line for line in shown if line is not None)
+
+
+WORDS = {
+    "input": "input",
+    "target": "target",
+    "parameter": "parameter",
+    "state": "setting of the optimizer",
+    "noise": "drawn afresh at each step",
+    "intermediate": "computed",
+    "constant": "computed, constant to the derivative",
+}
