@@ -12,12 +12,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sympy import Expr, Function, Integer, Symbol
+from sympy import Expr, Function, Symbol
 
+from symprop.activations import ARGUMENT
 from symprop.adjoint import partial
 from symprop.equation import Equation, Fact
 from symprop.errors import ArgumentError, DerivationError
 from symprop.passes import simplify_gradients
+from symprop.passes.algebra import tidy
+from symprop.passes.reuse import expressed
 from symprop.primitives import Absolute, Indicator, Maximum, Minimum, Select, Sign
 from symprop.program import Program
 from symprop.tensor import Tensor, accesses, fresh_index, label_of, subscripts_of
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
     from symprop.printers.document import Item
 
 SLOPE = Function("sigma_prime")
-ARGUMENT = Symbol("z", real=True)
+STORED = Symbol("a")
 KINKED = (Absolute, Maximum, Minimum, Select, Sign, Indicator)
 SUFFIXES = (".tex", ".txt", ".md")
 
@@ -37,8 +40,9 @@ class Step:
     """One step: by a rule, the equations ``before`` become those ``after``, for a reason.
 
     ``abstract`` is the same with the activation's derivative as a symbol, and ``function`` the
-    activation and its derivative in z; both are empty where the step passes no elementwise
-    activation. ``facts`` are the declared facts used.
+    activation a = σ(z), its derivative in z and, where there is one, the derivative's form in a;
+    both are empty where the step passes no elementwise activation. ``facts`` are the declared facts
+    used.
     """
 
     section: str
@@ -218,7 +222,8 @@ class _Builder:
         (read,) = accesses(readers[0].value)
         value = readers[0].value.xreplace({read: ARGUMENT})
         slope = _slope(value)
-        function = (value, slope)
+        stored = expressed(tidy(slope), value, STORED)
+        function = (value, slope, stored) if stored.has(STORED) else (value, slope)
         above = self.raw.by_label[readers[0].label].cotangent(1).label
         incoming = self.raw.defined.get(above, ())
         if len(incoming) != 1 or slope.is_number or readers[0].over:
@@ -280,14 +285,39 @@ def _with_slope(incoming: Equation, target: Expr, source: Expr) -> Equation:
 
 
 def _kinks(function: tuple[Expr, ...]) -> tuple[str, ...]:
-    """What the derivative of a kinked activation is taken to be at z = 0, where it has its kink."""
-    if not function or not function[0].has(*KINKED):
+    """Where the derivative of an activation jumps, and what it is taken to be there."""
+    if not function or not function[1].has(*KINKED):
         return ()
-    at_zero = function[1].xreplace({ARGUMENT: Integer(0)})
-    if not function[1].has(*KINKED):
-        return ()
-    value = f"here {at_zero} at z = 0" if at_zero.is_number else "the one that the formula gives"
-    return (f"The activation has a kink; the derivative there is taken as stated, {value}.",)
+    value, slope, *_ = function
+    places = sorted({place for place in map(_crossing, _gaps(value)) if place is not None})
+    slopes = [tidy(slope.xreplace({ARGUMENT: place})) for place in places]
+    pairs = zip(map(_number, slopes), map(_number, places), strict=True)
+    taken = [f"{shown} at z = {place}" for shown, place in pairs]
+    if not taken:
+        return ("Where the activation has a kink, the derivative is the one that the formula gives.",)
+    return (f"The activation has a kink; its derivative is taken as {' and as '.join(taken)}.",)
+
+
+def _gaps(value: Expr) -> Iterator[Expr]:
+    """What is compared with 0 in a kinked value: it has its kinks where this is 0."""
+    for node in sorted(value.atoms(*KINKED), key=str):
+        if isinstance(node, (Absolute, Sign)):
+            yield node.args[0]
+        elif not isinstance(node, Select):  # its condition is compared by itself
+            yield node.args[0] - node.args[1]
+
+
+def _number(value: Expr) -> str:
+    """A number as it is, or as a short decimal where its fraction is long."""
+    return f"{float(value):.6g}" if value.is_number and len(str(value)) > 12 else str(value)
+
+
+def _crossing(gap: Expr) -> Expr | None:
+    """Where c₁ z + c₀ is 0; None unless the gap is of that form."""
+    gap = gap.expand()
+    slope = gap.coeff(ARGUMENT)
+    rest = gap - slope * ARGUMENT
+    return None if slope == 0 or rest.has(ARGUMENT) else -rest / slope
 
 
 def _update_step(update: Program) -> Step:

@@ -68,14 +68,14 @@ def _text(item: Item) -> Iterator[str]:
 def _formulas(item: Formulas, spell: UnicodePrinter) -> Iterator[str]:
     for number, line in enumerate(text(item.lines, spell)):
         caption = item.caption if number == 0 else ""
-        yield from textwrap.wrap(
-            f"  {caption:<12}{line}",
+        wrapped = textwrap.wrap(
+            f"  {caption:<12}{line.replace(', ', GLUED)}",  # an element's subscripts stay together
             WIDTH,
             subsequent_indent=" " * 18,
             break_long_words=False,
             break_on_hyphens=False,
-            drop_whitespace=True,
         )
+        yield from (row.replace(GLUED, ", ") for row in wrapped)
 
 
 def as_latex(items: Iterable[Item]) -> str:
@@ -123,6 +123,9 @@ def _markdown(item: Item) -> Iterator[str]:
         yield from ("", r"$$\begin{aligned}", " \\\\\n".join(latex(item.lines, spell)))
         yield r"\end{aligned}$$"
 
+
+GLUED = ",\N{NO-BREAK SPACE}"
+"""A comma after which a line does not break."""
 
 DOCUMENT = r"""\documentclass[11pt]{article}
 \usepackage[a4paper, margin=2.2cm]{geometry}

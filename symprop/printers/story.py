@@ -88,11 +88,10 @@ class _Teller:
 
     def function(self, function: tuple[Expr, ...]) -> tuple[Line, ...]:
         arrange, z = Arrange(self.names), Access(Symbol("z"))
-        names = ("sigma", "sigma_prime")
-        return tuple(
-            Line(Call(Symbol(name), z), "=", arrange(value))
-            for name, value in zip(names, function, strict=True)
-        )
+        sides = (Call(Symbol("sigma"), z), Call(Symbol("sigma_prime"), z))
+        value, slope, *stored = function
+        found = [Line(sides[0], "=", arrange(value)), Line(sides[1], "=", arrange(slope))]
+        return (*found, *(Line(sides[1], "=", arrange(form)) for form in stored))
 
     def formulas(self, equations: Iterable[Equation]) -> Iterator[Item]:
         """Index notation, then both matrix forms; one line where the two are the same."""
