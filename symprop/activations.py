@@ -230,22 +230,19 @@ def _translate(node: Any, what: str) -> Any:
         return node
     if isinstance(node, Piecewise):
         return _piecewise(node, what)
-    rule = REWRITES.get(type(node))
-    arguments = [_translate(argument, what) for argument in node.args]
-    if rule is not None:
-        return rule(*arguments)
     if isinstance(node, (TrigonometricFunction, HyperbolicFunction)) and not isinstance(
         node, LOWERED
     ):
         return _translate(_in_base_functions(node, what), what)
-    if isinstance(node, (sympy.Add, sympy.Mul, sympy.Pow, *LOWERED)):
-        if isinstance(node, sympy.Pow) and node.base.is_negative and not node.exp.is_integer:
-            raise DeclarationError(f"{what}: {node} is complex for a real argument")
-        return node.func(*arguments)
-    raise DeclarationError(
-        f"{what}: cannot compute {type(node).__name__} in {node}; "
-        "use powers, exp, log, trigonometric and hyperbolic functions, erf, Abs, Min, Max, sign or Piecewise"
-    )
+    rule = REWRITES.get(type(node))
+    if rule is None and not isinstance(node, (sympy.Add, sympy.Mul, sympy.Pow, *LOWERED)):
+        raise DeclarationError(
+            f"{what}: cannot compute {type(node).__name__} in {node}; "
+            "use powers, exp, log, trigonometric and hyperbolic functions, erf, Abs, Min, Max, sign or Piecewise"
+        )
+    if isinstance(node, sympy.Pow) and node.base.is_negative and not node.exp.is_integer:
+        raise DeclarationError(f"{what}: {node} is complex for a real argument")
+    return (rule or node.func)(*(_translate(argument, what) for argument in node.args))
 
 
 def _in_base_functions(node: Expr, what: str) -> Expr:

@@ -11,24 +11,34 @@ applied twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
+from itertools import groupby
 
-from sympy import Dummy, Expr, Integer, Symbol
+from sympy import Expr, Integer, Symbol
 
-from symprop.equation import Equation, Recurrence, flat
+from symprop.equation import Equation, Recurrence
 from symprop.errors import DerivationError
+from symprop.liveness import Place, changes, places
 from symprop.primitives import Equal
 from symprop.program import Program
-from symprop.tensor import Tensor, accesses, indices, label_of, subscripts_of
+from symprop.tensor import Tensor, accesses, apart, indices, label_of, subscripts_of
+
+ELEMENT = Symbol("∂")
+"""Stands for the element to differentiate by; no tensor can have this name."""
 
 Cotangent = Callable[[Expr], Expr | None]
-Overwritten = dict[Symbol, tuple[int, Equation]]
+Written = Mapping[Symbol, tuple[Place, ...]]
 
 
 def partial(value: Expr, access: Expr) -> Expr:
     """∂value/∂access, every other element held fixed."""
-    symbol = Dummy()
-    return value.xreplace({access: symbol}).diff(symbol).xreplace({symbol: access})
+    return _slope(value.xreplace({access: ELEMENT})).xreplace({ELEMENT: access})
+
+
+@lru_cache(maxsize=16384)
+def _slope(value: Expr) -> Expr:
+    return value.diff(ELEMENT)
 
 
 def adjoint(
@@ -61,10 +71,7 @@ def backward(program: Program, of: Tensor, wrt: Iterable[Tensor]) -> Program:
     Raises DerivationError if ``of`` is not a scalar, or where a derivative needs a value that was overwritten.
     """
     wrt = tuple(wrt)
-    if of.axes:
-        raise DerivationError(
-            f"backward: expected a scalar to differentiate, but {of.name} has {len(of.axes)} axes"
-        )
+    _check_request(program, of, wrt)
     offset = max(tensor.order for tensor in program.tensors) + 1
     active = _active(program, of, wrt)
 
@@ -72,111 +79,140 @@ def backward(program: Program, of: Tensor, wrt: Iterable[Tensor]) -> Program:
         tensor = active.get(label_of(access))
         return tensor.cotangent(offset)[subscripts_of(access)] if tensor else None
 
-    maxima = tuple(
-        dict.fromkeys(e.label for e in program.flat if e.reduce == "max" and e.label in active)
-    )
-    counts = {label: _tie_count(program.by_label[label], offset) for label in maxima}
-    overwritten = _overwrites(program)
+    counts = {
+        e.label: _tie_count(program.by_label[e.label], offset)
+        for e in program.flat
+        if e.reduce == "max" and e.label in active
+    }
     equations: list[Equation | Recurrence] = [Equation(of.cotangent(offset)[()], Integer(1))]
     for label, count in counts.items():
         equations += (_tie_equation(e, count) for e in program.defined[label])
-    position = len(program.flat)
-    for group in reversed(program.equations):
-        adjoints: list[Equation] = []
-        for equation in reversed(tuple(flat((group,)))):
-            position -= 1
-            ties = (
-                counts[equation.label][subscripts_of(equation.target)]
-                if equation.label in counts
-                else None
-            )
-            adjoints += _adjoint_at(position, equation, cotangent, ties, overwritten)
-        if isinstance(group, Recurrence):
-            equations += (
-                [Recurrence(group.index, tuple(adjoints), not group.reverse)] if adjoints else []
-            )
-        else:
-            equations += adjoints
-    cotangents = tuple(
-        tensor.cotangent(offset) for tensor in {**active, **{t.label: t for t in wrt}}.values()
-    )
+    equations += _reversed(program, cotangent, counts)
+    held = {**active, of.label: of, **{tensor.label: tensor for tensor in wrt}}
     return Program(
-        (*program.tensors, *cotangents, *counts.values()),
+        (*program.tensors, *(t.cotangent(offset) for t in held.values()), *counts.values()),
         tuple(equations),
         tuple(tensor.cotangent(offset) for tensor in wrt),
         program.facts,
     )
 
 
-def _adjoint_at(
-    position: int,
-    equation: Equation,
+def _check_request(program: Program, of: Tensor, wrt: tuple[Tensor, ...]) -> None:
+    if of.axes:
+        raise DerivationError(
+            f"backward: expected a scalar to differentiate, but {of.name} has {len(of.axes)} axes"
+        )
+    for tensor in (of, *wrt):
+        if tensor not in program.tensors:
+            raise DerivationError(f"backward: {tensor.label} is not a tensor of the program")
+
+
+def _reversed(
+    program: Program, cotangent: Cotangent, counts: Mapping[Symbol, Tensor]
+) -> Iterator[Equation | Recurrence]:
+    """The adjoints of all equations, last first; that of a recurrence is a recurrence the other way."""
+    positions = places(program)
+    written: dict[Symbol, tuple[Place, ...]] = {}
+    for place in positions:
+        written[place.equation.label] = (*written.get(place.equation.label, ()), place)
+    for _, group in groupby(reversed(positions), key=lambda place: place.group):
+        members = tuple(group)
+        adjoints = [e for place in members for e in _at(place, program, cotangent, counts, written)]
+        recurrence = members[0].recurrence
+        if recurrence is None:
+            yield from adjoints
+        elif adjoints:
+            yield Recurrence(recurrence.index, tuple(adjoints), not recurrence.reverse)
+
+
+def _at(
+    place: Place,
+    program: Program,
     cotangent: Cotangent,
-    ties: Expr | None,
-    overwritten: Overwritten,
+    counts: Mapping[Symbol, Tensor],
+    written: Written,
 ) -> Iterator[Equation]:
     """The adjoint of an equation of a program; the cotangent of what it overwrites is overwritten in turn."""
-    seed = cotangent(equation.target)
-    if seed is None:
+    equation = place.equation
+    seed, tensor = cotangent(equation.target), program.by_label[equation.label]
+    if seed is None or tensor.role == "constant":
         return
+    count = counts.get(equation.label)
+    ties = count[subscripts_of(equation.target)] if count else None
     for emitted in adjoint(equation, cotangent, ties):
-        _check_not_stale(equation, position, emitted.value, overwritten)
+        _check_still_there(place, emitted.value, written)
         yield emitted
-    if equation.reduce == "set" and equation.label in overwritten:
+    if equation.reduce == "set":
         slope = partial(equation.value, equation.target)
-        _check_not_stale(equation, position, slope, overwritten)
-        if slope != 1:
-            yield Equation(seed, slope * seed, reduce="set", origin=equation.origin)
+        _check_still_there(place, slope, written)
+        if slope != 1 and (slope != 0 or _replaces(place, tensor, written)):
+            over = tuple(index for index in equation.loops if index not in indices(seed))
+            yield Equation(seed, slope * seed, over, "set", equation.origin)
 
 
 def _active(program: Program, of: Tensor, wrt: Iterable[Tensor]) -> dict[Symbol, Tensor]:
     """The tensors that depend on ``wrt`` and that ``of`` depends on, by label."""
-    varied = {tensor.label for tensor in wrt}
-    for equation in program.flat:
-        tensor = program.by_label[equation.label]
-        if tensor.role != "constant" and varied & {
-            label_of(access) for access in accesses(equation.value)
-        }:
-            varied.add(equation.label)
-    useful = {of.label}
-    for _ in range(2 if any(isinstance(e, Recurrence) for e in program.equations) else 1):
-        for equation in reversed(program.flat):
-            if equation.label in useful:
-                useful.update(label_of(access) for access in accesses(equation.value))
+    edges = [
+        (label_of(access), equation.label)
+        for equation in program.flat
+        if program.by_label[equation.label].role != "constant"
+        for access in accesses(equation.value)
+    ]
+    varied = _reached({tensor.label for tensor in wrt}, edges)
+    useful = _reached({of.label}, [(target, source) for source, target in reversed(edges)])
     kept = varied & useful - program.gathers
     return {tensor.label: tensor for tensor in program.tensors if tensor.label in kept}
 
 
+def _reached(start: set[Symbol], edges: list[tuple[Symbol, Symbol]]) -> set[Symbol]:
+    """All that the edges lead to from the start; in a recurrence they may lead against the order of equations."""
+    found, before = set(start), 0
+    while len(found) > before:
+        before = len(found)
+        for source, target in edges:
+            if source in found:
+                found.add(target)
+    return found
+
+
 def _tie_count(maximum: Tensor, offset: int) -> Tensor:
     """The tensor that counts the elements attaining a maximum."""
-    return Tensor(f"ties_{maximum.name}", maximum.axes, "constant", order=maximum.order + offset)
+    return Tensor(
+        f"ties_{maximum.name}", maximum.axes, "constant", order=maximum.order + 2 * offset
+    )
 
 
 def _tie_equation(equation: Equation, count: Tensor) -> Equation:
+    if accesses(equation.value) != (equation.value,):
+        raise DerivationError(
+            f"the derivative of\n    {equation}\ncompares {equation.value} with the maximum, and a "
+            "value computed anew may differ in its last bit; write it into a tensor of its own, and "
+            "take the maximum of that"
+        )
     attained = Equal(equation.value, equation.target)
     return Equation(
         count[subscripts_of(equation.target)], attained, equation.over, origin=equation.origin
     )
 
 
-def _overwrites(program: Program) -> dict[Symbol, tuple[int, Equation]]:
-    """For each tensor whose earlier value is replaced, by its own update or because it was given: where, last."""
-    found = {}
-    for position, equation in enumerate(program.flat):
-        given = program.by_label[equation.label].role not in ("intermediate", "constant")
-        if equation.reduce == "set" and (given or equation.target in equation.reads):
-            found[equation.label] = (position, equation)
-    return found
+def _replaces(place: Place, tensor: Tensor, written: Written) -> bool:
+    """Whether an assignment replaces an earlier value: one that was given, or that another equation or step wrote."""
+    target, recurrence = place.equation.target, place.recurrence
+    return (
+        tensor.role not in ("intermediate", "constant")
+        or (recurrence is not None and recurrence.index not in indices(target))
+        or any(w != place and not apart(w.equation.target, target) for w in written[tensor.label])
+    )
 
 
-def _check_not_stale(
-    equation: Equation, position: int, value: Expr, overwritten: Overwritten
-) -> None:
-    """Refuse a derivative that reads a value which the equation, or a later one, has overwritten."""
-    for label in {label_of(access) for access in accesses(value)} & overwritten.keys():
-        last, later = overwritten[label]
-        if last >= position:
-            raise DerivationError(
-                f"the derivative of\n    {equation}\nneeds the value of {label} from before\n    {later}\n"
-                "overwrote it; write the new value into a tensor of its own"
-            )
+def _check_still_there(place: Place, value: Expr, written: Written) -> None:
+    """Refuse a derivative that needs a value which is no longer the one that the equation read."""
+    for access in accesses(value):
+        if place.equation.reduce == "max" and access == place.equation.target:
+            continue  # a maximum is compared with its final value
+        for write in written.get(label_of(access), ()):
+            if changes(write, access, place):
+                raise DerivationError(
+                    f"the derivative of\n    {place.equation}\nneeds the value of {access} from before\n"
+                    f"    {write.equation}\noverwrote it; write the new value into a tensor of its own"
+                )

@@ -37,5 +37,9 @@ class LoweringError(SymPropError, ValueError):
     """A program cannot be turned into running code."""
 
 
+class ModelFileError(SymPropError, ValueError):
+    """A file is not a saved model, or its parts do not fit together."""
+
+
 class MissingPackageError(SymPropError, ImportError):
     """An optional program or package is needed; the message names what to install."""

@@ -72,7 +72,7 @@ class Scope:
 
     def fact(self, value: Expr, over: tuple[Idx, ...], equals: Expr, reason: str) -> None:
         """Declare that the sum of ``value`` over ``over`` equals ``equals``."""
-        self._facts.append(Fact(value, over, sympify(equals), reason))
+        self._facts.append(Fact(value, over, sympify(equals, strict=True), reason))
 
     @contextmanager
     def layer(self, kind: str, numbered: bool = True) -> Iterator[int]:

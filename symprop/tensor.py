@@ -21,6 +21,15 @@ def extent(index: Idx) -> Expr:
     return index.upper - index.lower + 1
 
 
+def check_from_zero(index: Idx, where: str) -> None:
+    """Refuse an index that has no extent or does not start from 0."""
+    if index.lower != 0:
+        raise DeclarationError(
+            f"{where}: index {index} runs from {index.lower} to {index.upper}; "
+            f"expected one that runs from 0, such as Idx({str(index.label)!r}, 3)"
+        )
+
+
 @dataclass(frozen=True)
 class Tensor:
     """A named array with one index per axis; without axes, a scalar.
@@ -52,6 +61,13 @@ class Tensor:
             raise DeclarationError(
                 f"tensor {self.name}: unknown role {self.role!r}; expected one of {ROLES}"
             )
+        if len(set(self.axes)) != len(self.axes):
+            raise DeclarationError(
+                f"tensor {self.name}: two of its axes {self.axes} are the same index; "
+                "give each axis an index of its own"
+            )
+        for axis in self.axes:
+            check_from_zero(axis, f"tensor {self.name}")
 
     @cached_property
     def label(self) -> Symbol:
@@ -141,3 +157,26 @@ def subscript_bounds(subscript: Expr) -> tuple[Expr, Expr] | None:
             return None
         low, high = low + min(step, 0) * index.upper, high + max(step, 0) * index.upper
     return low, high
+
+
+def steps_until(access: Expr, target: Expr, index: Idx) -> Expr | None:
+    """How many values of the index after its read an element is written; None where that is not plain.
+
+    In h[t + 1] ← h[t], element t is read at step t and written at step t − 1: the answer is −1.
+    """
+    for read, written in zip(subscripts_of(access), subscripts_of(target), strict=True):
+        if indices(read) == indices(written) == (index,):
+            rate = written.coeff(index)
+            gap = (read - written).expand()
+            if rate != 0 and gap.is_Integer:
+                return gap / rate
+    return None
+
+
+def apart(one: Expr, other: Expr) -> bool:
+    """Whether two accesses of a tensor never meet in an element: h[0] and h[t + 1]."""
+    for first, second in zip(subscripts_of(one), subscripts_of(other), strict=True):
+        a, b = subscript_bounds(first), subscript_bounds(second)
+        if a and b and any((gap > 0) == True for gap in (a[0] - b[1], b[0] - a[1])):  # noqa: E712
+            return True
+    return False

@@ -77,7 +77,7 @@ def test_textbook_lines() -> None:
 
 
 def test_kink_convention_is_stated_where_there_is_a_kink() -> None:
-    assert "kink; the derivative there is taken as stated, here 0" in str(two_layers("relu"))
+    assert "kink; its derivative is taken as 0 at z = 0." in str(two_layers("relu"))
     assert "kink" not in str(two_layers("tanh"))
 
 

@@ -8,15 +8,21 @@ f′(x) = Im f(x + ih)/h, holds on both sides of a kink.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sympy import Add, Expr, Idx, Indexed, Mul, Pow, Symbol
 
 from symprop.equation import Equation, Recurrence
-from symprop.errors import LoweringError, ShapeError
+from symprop.errors import DataError, LoweringError, ShapeError
+from symprop.passes.prune import prune
 from symprop.program import Program
-from symprop.tensor import Tensor, extent, label_of
+from symprop.tensor import Tensor, extent, label_of, subscripts_of
+
+if TYPE_CHECKING:
+    from symprop.network import Network
 
 Array = np.ndarray[Any, Any]
 GRID = 1 << 22
@@ -72,8 +78,10 @@ def _start(
     label = str(tensor.label)
     shape = tuple(int(size.subs(sizes)) for size in tensor.shape)
     if label in arrays:
-        array = np.array(
-            arrays[label], dtype=np.int64 if tensor.label in program.gathers else dtype
+        array = (
+            _whole_numbers(label, arrays[label])
+            if tensor.label in program.gathers
+            else np.array(arrays[label], dtype=dtype)
         )
         if array.shape != shape:
             raise ShapeError(f"{label}: expected shape {shape}, got {array.shape}")
@@ -84,6 +92,16 @@ def _start(
         )
     maxima = any(e.reduce == "max" for e in program.defined.get(tensor.label, ()))
     return np.full(shape, -np.inf if maxima else 0.0, dtype=dtype)
+
+
+def _whole_numbers(label: str, given: Any) -> Array:
+    """The array of a tensor that is used as a subscript."""
+    array = np.asarray(np.real(given)).astype(np.int64)
+    if (array != given).any():
+        raise DataError(
+            f"{label}: expected whole numbers, as it is used as a subscript, got {given}"
+        )
+    return array
 
 
 def _run_recurrence(
@@ -125,13 +143,11 @@ def _grids(extents: list[int]) -> Iterator[tuple[Array, ...]]:
 
 def _put(equation: Equation, target: Array, evaluate: Evaluator, shape: tuple[int, ...]) -> None:
     value = np.broadcast_to(evaluate(equation.value), shape)
-    where: Any = ()
-    if isinstance(equation.target, Indexed):
-        where = tuple(
-            np.broadcast_to(evaluate.subscript(s), shape) for s in equation.target.indices
-        )
+    where = tuple(np.broadcast_to(s, shape) for s in evaluate.subscripts(equation.target))
     if equation.reduce == "set":
         target[where] = value
+    elif equation.reduce == "max" and where == ():
+        target[...] = np.maximum(target, value.max())
     elif equation.reduce == "max":
         np.maximum.at(target, where, value)
     elif where == ():
@@ -157,6 +173,18 @@ class Evaluator:
             np.dtype(dtype),
         )
 
+    def subscripts(self, access: Expr) -> tuple[Array, ...]:
+        """Which elements an access means; none of them lies outside of the tensor."""
+        found = tuple(self.subscript(s) for s in subscripts_of(access))
+        extents = self._values[str(label_of(access))].shape
+        for number, size in zip(found, extents, strict=True):
+            if number.size and (number.min() < 0 or number.max() >= size):
+                raise DataError(
+                    f"{access}: subscript {number.min() if number.min() < 0 else number.max()} lies "
+                    f"outside of an axis of extent {size}"
+                )
+        return found
+
     def subscript(self, node: Expr) -> Array:
         """An integer expression of indices, sizes and gathered integers."""
         return np.asarray(self._arithmetic(node, self.subscript, int))
@@ -165,7 +193,8 @@ class Evaluator:
         function = FUNCTIONS.get(type(node).__name__)
         if function is not None:
             return function(*(self(argument) for argument in node.args))
-        return self._arithmetic(node, self, self._dtype.type)
+        result = self._arithmetic(node, self, self._dtype.type)
+        return self._dtype.type(result) if isinstance(node, (Idx, Indexed)) else result
 
     def _arithmetic(
         self, node: Expr, recurse: Callable[[Expr], Any], literal: Callable[[Any], Any]
@@ -173,7 +202,7 @@ class Evaluator:
         if isinstance(node, Idx):
             return self._points[node]
         if isinstance(node, Indexed):
-            return self._values[str(label_of(node))][tuple(self.subscript(s) for s in node.indices)]
+            return self._values[str(label_of(node))][self.subscripts(node)]
         if isinstance(node, Symbol):
             return (
                 literal(self._sizes[node]) if node in self._sizes else self._values[str(node)][()]
@@ -244,3 +273,67 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "Select": lambda c, u, v: np.where(np.real(c) != 0, u, v),
 }
 """What each scalar function means."""
+
+
+class NumpyExecutable:
+    """A network's programs run by the interpreter: the meaning of training, at the speed of an explanation.
+
+    ``values`` holds parameters and optimizer state by label. A training step computes all new values first and then
+    puts them into ``values`` by one ``dict.update``, which no signal interrupts: whenever KeyboardInterrupt comes,
+    the values are those after a finished batch.
+    """
+
+    def __init__(
+        self, network: Network, optimizer: Any, dtype: np.dtype[Any], values: dict[str, Array]
+    ):
+        self._values, self._dtype = values, dtype
+        self._prediction = network.named("yhat")
+        self._loss = network.named("L")
+        forward = prune(network.forward, (self._prediction,))
+        given = tuple(tensor for tensor in forward.tensors if tensor.role != "target")
+        self._forward = replace(forward, tensors=given)
+        self._evaluation = network.forward
+        self._gradients = network.gradients
+        self._cotangents = dict(zip(network.parameters, network.raw_gradients.outputs, strict=True))
+        self._step = network.step(optimizer)
+
+    @cached_property
+    def source(self) -> str:
+        """The training step in index notation: what the interpreter runs."""
+        return str(self._step)
+
+    def predict(self, x: Array) -> Array:
+        """The prediction for every row of x."""
+        return self._run(self._forward, x=x)[str(self._prediction.label)]
+
+    def loss(self, x: Array, y: Array) -> float:
+        """The mean loss over all rows."""
+        return float(self._run(self._evaluation, x=x, y=y)[str(self._loss.label)])
+
+    def gradients(self, x: Array, y: Array) -> tuple[float, dict[str, Array]]:
+        """The mean loss over all rows and its gradient by parameter name."""
+        values = self._run(self._gradients, x=x, y=y)
+        return float(values[str(self._loss.label)]), {
+            parameter.name: values[str(cotangent.label)]
+            for parameter, cotangent in self._cotangents.items()
+        }
+
+    def train(
+        self, x: Array, y: Array, order: Array, first: int, last: int, batch_size: int
+    ) -> float:
+        """Train on the batches first … last − 1; the sum of batch loss times batch rows."""
+        total = 0.0
+        for batch in range(first, last):
+            rows = order[batch * batch_size : (batch + 1) * batch_size]
+            after = self._run(self._step, x=x[rows], y=y[rows])
+            self._values.update({label: after[label] for label in self._values})
+            total += float(after[str(self._loss.label)]) * len(rows)
+        return total
+
+    def _run(self, program: Program, **data: Array) -> dict[str, Array]:
+        """Run one of the programs on the values that it uses."""
+        known = {**self._values, **data}
+        arrays = {
+            str(t.label): known[str(t.label)] for t in program.tensors if str(t.label) in known
+        }
+        return run(program, arrays, self._dtype)
