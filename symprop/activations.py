@@ -180,8 +180,9 @@ def known_name(kind: str, given: str, known: Iterable[str]) -> str:
         raise ArgumentTypeError(f"{kind}: expected a name, got {type(given).__name__} {given!r}")
     if given in names:
         return given
-    near = difflib.get_close_matches(given.lower(), names, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    lowered = {name.lower(): name for name in names}
+    near = difflib.get_close_matches(given.lower(), lowered, n=1, cutoff=0.5)
+    hint = f"did you mean {lowered[near[0]]!r}? " if near else ""
     raise UnknownNameError(f"{kind}: unknown name {given!r}; {hint}known are {', '.join(names)}")
 
 

@@ -18,7 +18,9 @@ class Executable(Protocol):
     Arrays handed in are C-contiguous, of the model's dtype and checked; a kernel checks nothing.
     """
 
-    source: str
+    @property
+    def source(self) -> str:
+        """The text of the code that runs."""
 
     def predict(self, x: Array) -> Array:
         """The prediction for every row of x."""

@@ -276,11 +276,11 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 
 
 class NumpyExecutable:
-    """A network's programs run by the interpreter: the meaning of training, at the speed of an explanation.
+    """A network's programs run by the interpreter: the meaning of training, slow and obvious.
 
-    ``values`` holds parameters and optimizer state by label. A training step computes all new values first and then
-    puts them into ``values`` by one ``dict.update``, which no signal interrupts: whenever KeyboardInterrupt comes,
-    the values are those after a finished batch.
+    ``values`` holds parameters and optimizer state by label. A training step computes all new
+    values first and then puts them into ``values`` by one ``dict.update``, which no signal
+    interrupts: whenever KeyboardInterrupt comes, the values are those after a finished batch.
     """
 
     def __init__(

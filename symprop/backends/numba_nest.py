@@ -1,0 +1,265 @@
+"""A loop nest as the text of a Python function for Numba. A 0-d tensor is an array of one element."""
+
+from __future__ import annotations
+
+import builtins
+import keyword
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from sympy import Add, Expr, Idx, Indexed, S, Symbol, cse, numbered_symbols
+
+from symprop.backends.numba_scalar import ScalarPrinter, subscript
+from symprop.equation import Equation
+from symprop.program import Program
+from symprop.schedule import Nest, Statement
+from symprop.tensor import accesses, extent, indices, label_of, subscripts_of
+
+INDENT = "    "
+RESERVED = re.compile(
+    r"[rsuvw]_\d+|i\d+|(nest|product|gather|fill)_\d+|np|math|numba|F|kernel|entry|OPTIONS"
+    r"|first|last|stride|order|total|batch|all_.*|run|predict|loss|gradients|train"
+)
+"""Names that generated code uses itself."""
+
+
+class Names:
+    """Python names for labels: each its own, none a keyword, a builtin or a name of the generated code."""
+
+    def __init__(self, labels: Iterable[object] = ()):
+        self._names: dict[object, str] = {}
+        for label in labels:
+            self[label]
+
+    def __getitem__(self, label: object) -> str:
+        if label not in self._names:
+            self._names[label] = self._free(_spelled(str(label)))
+        return self._names[label]
+
+    def _free(self, name: str) -> str:
+        while (
+            name in self._names.values()
+            or keyword.iskeyword(name)
+            or hasattr(builtins, name)
+            or RESERVED.fullmatch(name)
+        ):
+            name += "_"
+        return name
+
+
+def _spelled(label: str) -> str:
+    """W1 → W1, its cotangent → d_W1, that of second order → d2_W1, a product on the way to it → part_W1."""
+    name, _, order = label.partition("′")
+    prefix = "" if not order else "part_" if order.startswith("-") else f"d{order}_"
+    name = re.sub(r"\W", "_", name, flags=re.ASCII)
+    return f"{'d_' if order == '1' else prefix}{name if name[:1].isalpha() else 'i_' + name}"
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A function's body in tokens ‹0›, ‹1›, …, what these stand for in its first use, and which are parameters."""
+
+    lines: tuple[str, ...]
+    labels: tuple[Expr, ...]
+    parameters: tuple[int, ...]
+    comments: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Equal for kernels that differ in names only."""
+        return "\n".join((str(self.parameters), *self.lines))
+
+    @property
+    def arguments(self) -> tuple[Expr, ...]:
+        return tuple(self.labels[number] for number in self.parameters)
+
+    def text(self, name: str) -> str:
+        """The function, in the names of its first use."""
+        names = Names(self.labels)
+        body = (
+            re.sub(r"‹(\d+)›", lambda found: names[self.labels[int(found[1])]], line)
+            for line in self.lines
+        )
+        comments = (f"# {comment}" for comment in self.comments)
+        head = f"def {name}({', '.join(names[label] for label in self.arguments)}):"
+        return "\n".join((*comments, "@kernel", head, *body)) + "\n"
+
+
+class NestWriter:
+    """Writes one nest: what each point reads once into local variables, each at the outermost loop where it is known."""
+
+    def __init__(self, nest: Nest, program: Program, dtype: np.dtype[np.generic]):
+        self._nest, self._program = nest, program
+        self._tokens: dict[Expr, int] = {}
+        self._lines: list[list[str]] = [[] for _ in range(len(nest.loops) + 1)]
+        self._after: list[list[str]] = [[] for _ in range(len(nest.loops) + 1)]
+        self._level: dict[Symbol, int] = {}
+        self._pending: dict[Symbol, tuple[str, int]] = {}
+        self._loaded: dict[Expr, Symbol] = {}
+        self._locals: dict[Expr, str] = {}
+        self._shared: dict[Symbol, Expr] = {}
+        self._written = {statement.label for statement in nest.statements}
+        self._print = ScalarPrinter(dtype, self._local)
+
+    def write(self) -> Kernel:
+        values = self._values()
+        shared, values = cse(values, symbols=numbered_symbols("u_"))
+        self._shared = dict(shared)
+        for number, (statement, value) in enumerate(
+            zip(self._nest.statements, values, strict=True)
+        ):
+            later = (*values[number + 1 :], *self._shared.values())
+            self._statement(number, statement, value, Symbol(f"r_{number}") in _symbols(later))
+        comments = dict.fromkeys(comment(s.source) for s in self._nest.statements)
+        body = tuple(self._render(0))
+        parameters = (n for label, n in self._tokens.items() if label not in self._nest.loops)
+        return Kernel(body, tuple(self._tokens), tuple(parameters), tuple(comments))
+
+    def _render(self, level: int) -> Iterable[str]:
+        indent = INDENT * (level + 1)
+        yield from (indent + line for line in self._lines[level])
+        if level < len(self._nest.loops):
+            index = self._nest.loops[level]
+            yield f"{indent}for {self._token(index)} in range({self._integer(extent(index))}):"
+            yield from self._render(level + 1)
+            yield from (indent + line for line in self._after[level])
+        elif not self._lines[level]:
+            yield f"{indent}pass"
+
+    def _token(self, label: Expr) -> str:
+        return f"‹{self._tokens.setdefault(label, len(self._tokens))}›"
+
+    def _integer(self, node: Expr) -> str:
+        return subscript(node, self._integer_leaf)
+
+    def _integer_leaf(self, leaf: Expr) -> str:
+        return self._element(leaf) if isinstance(leaf, Indexed) else self._token(leaf)
+
+    def _element(self, access: Expr) -> str:
+        """The text of an element of an array."""
+        subscripts = ", ".join(self._integer(s) for s in subscripts_of(access)) or "0"
+        return f"{self._token(label_of(access))}[{subscripts}]"
+
+    def _values(self) -> list[Expr]:
+        """The value of each statement in local variables, with what it adds to."""
+        values, depth = [], len(self._nest.loops)
+        for number, statement in enumerate(self._nest.statements):
+            value = self._scalar(statement.value)
+            if self._nest.depth(statement) == depth:
+                if statement.reduce == "sum" and not statement.fresh:
+                    value = Add(self._load(statement.target), value)
+                result = Symbol(f"r_{number}")
+                self._loaded[statement.target], self._level[result] = result, depth
+            values.append(value)
+        return values
+
+    def _scalar(self, value: Expr) -> Expr:
+        """A value with local variables for the elements, sizes and indices that it reads."""
+        found = {access: self._load(access) for access in accesses(value)}
+        value = value.xreplace(found)
+        return value.xreplace({index: self._load(index) for index in indices(value)})
+
+    def _load(self, access: Expr) -> Symbol:
+        if access not in self._loaded:
+            symbol = Symbol(f"v_{len(self._pending)}")
+            self._loaded[access] = symbol
+            self._pending[symbol] = (self._read(access), self._depth(access))
+        return self._loaded[access]
+
+    def _read(self, access: Expr) -> str:
+        if isinstance(access, Idx) or access in self._program.sizes:
+            return f"F({self._token(access)})"
+        text = self._element(access)
+        return f"F({text})" if label_of(access) in self._program.gathers else text
+
+    def _depth(self, access: Expr) -> int:
+        """The loop from which an element is known; one that the nest writes is read at the point itself."""
+        if label_of(access) in self._written:
+            return len(self._nest.loops)
+        known = set(indices(access))
+        return max((n for n, i in enumerate(self._nest.loops, start=1) if i in known), default=0)
+
+    def _text(self, value: Expr) -> str:
+        self._require(value)
+        return self._print(value)
+
+    def _require(self, value: Expr) -> None:
+        """Define the variables that a value uses."""
+        for symbol in sorted(_symbols((value,)), key=str):
+            if symbol in self._level:
+                continue
+            if symbol in self._pending:
+                text, level = self._pending[symbol]
+                self._define(symbol, text, level)
+            else:
+                shared = self._shared[symbol]
+                self._define(symbol, self._text(shared), self._deepest(shared))
+
+    def _define(self, symbol: Symbol, text: str, level: int) -> None:
+        self._level[symbol] = level
+        self._lines[level].append(f"{symbol} = {text}")
+
+    def _deepest(self, value: Expr) -> int:
+        return max((self._level.get(symbol, 0) for symbol in _symbols((value,))), default=0)
+
+    def _local(self, value: Expr) -> str:
+        """The name of a variable that holds a value."""
+        if isinstance(value, Symbol):
+            return str(value)
+        if value.is_Number or value.is_NumberSymbol:
+            return self._print.literal(value)
+        if value not in self._locals:
+            text = self._print(value)
+            symbol = Symbol(f"w_{len(self._locals)}")
+            self._locals[value] = str(symbol)
+            self._define(symbol, text, self._deepest(value))
+        return self._locals[value]
+
+    def _statement(self, number: int, statement: Statement, value: Expr, read: bool) -> None:
+        depth, inner = self._nest.depth(statement), self._lines[-1]
+        if depth < len(self._nest.loops):
+            self._reduction(f"s_{number}", statement, value, depth)
+        elif statement.reduce == "max" and not statement.fresh:
+            name, element = self._local_of(value), self._element(statement.target)
+            inner += [f"if {name} > {element} or {name} != {name}:", f"{INDENT}{element} = {name}"]
+        else:
+            text = self._text(value)
+            if read or not statement.stored:
+                inner.append(f"r_{number} = {text}")
+                text = f"r_{number}"
+            if statement.stored:
+                inner.append(f"{self._element(statement.target)} = {text}")
+
+    def _local_of(self, value: Expr) -> str:
+        self._require(value)
+        return self._local(value)
+
+    def _reduction(self, name: str, statement: Statement, value: Expr, depth: int) -> None:
+        """Σ or max over the inner loops in a local variable, then into the target."""
+        inner, element = self._lines[-1], self._element(statement.target)
+        largest = statement.reduce == "max"
+        start = self._print.literal(S.NegativeInfinity if largest else S.Zero)
+        self._lines[depth].append(f"{name} = {start}")
+        if not largest:
+            inner.append(f"{name} += {self._text(value)}")
+            self._after[depth].append(f"{element} {'=' if statement.fresh else '+='} {name}")
+            return
+        term = self._local_of(value)
+        inner.append(f"if {term} > {name} or {term} != {term}:")
+        inner.append(f"{INDENT}{name} = {term}")
+        if not statement.fresh:
+            self._after[depth].append(f"if {name} > {element} or {name} != {name}:")
+        lead = "" if statement.fresh else INDENT
+        self._after[depth].append(f"{lead}{element} = {name}")
+
+
+def _symbols(values: Iterable[Expr]) -> set[Symbol]:
+    return {symbol for value in values for symbol in value.free_symbols}
+
+
+def comment(equation: Equation) -> str:
+    """The formula that a kernel implements, with its origin, in one printable line."""
+    text = f"{equation.origin}: {equation}" if str(equation.origin) else str(equation)
+    return "".join(c for c in " ".join(text.split()) if c.isprintable())

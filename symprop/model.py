@@ -1,0 +1,304 @@
+"""Models: a network with arrays for its parameters and running code for its programs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sympy import Expr, Integer, preorder_traversal
+
+from symprop.activations import LOWERED, known_name
+from symprop.backends import Array, Executable
+from symprop.data import (
+    TrainingData,
+    data_type,
+    flag,
+    input_array,
+    parameter_arrays,
+    seed_number,
+    target_array,
+    training_data,
+)
+from symprop.equation import Recurrence, flat
+from symprop.errors import ArgumentTypeError
+from symprop.history import History
+from symprop.initializers import INITIALIZERS
+from symprop.layers.base import positive_integer
+from symprop.losses import Labels
+from symprop.network import Network
+from symprop.optimizers import optimizer as optimizer_object
+from symprop.program import Program
+from symprop.scope import BATCH
+from symprop.tensor import Tensor, extent
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+BACKENDS = ("numba", "numpy")
+ROWS_PER_CALL = 4096
+"""Rows predicted in one call: bounds the memory that intermediate results take."""
+WORK_PER_CALL = 200_000_000
+"""Operations (see ``work``) trained in one call: 10 to 200 ms, as a core does 1 to 20 in a ns."""
+LOOP = 1_000
+"""What starting the loops of an equation costs, in operations."""
+
+
+class Model:
+    """A network that can be trained; made by ``network.compile(...)``.
+
+    ``optimizer`` is a name or an object such as ``SGD(0.1)``; ``dtype`` "float32" or "float64";
+    ``seed`` starts the generator of the parameters and of the shuffling (the same seed, versions
+    and machine give the same bits); ``backend`` "numba" (compiled) or "numpy" (the interpreter,
+    slow).
+
+    ``history`` is the History of the latest ``fit``, also of one that was interrupted.
+
+    Raises UnknownNameError, ArgumentError or ArgumentTypeError for settings out of range.
+
+    >>> from symprop import Dense, Network
+    >>> net = Network([Dense(1)], inputs=1, loss="mse")
+    >>> model = net.compile(optimizer="sgd", dtype="float64", seed=0, backend="numpy")
+    >>> history = model.fit([[0.0], [1.0]], [1.0, 3.0], epochs=500, batch_size=2)
+    >>> round(history.loss[-1], 4)
+    0.0025
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        optimizer: Any = "sgd",
+        dtype: Any = "float32",
+        seed: int = 0,
+        backend: str = "numba",
+    ):
+        if not isinstance(backend, str):
+            raise ArgumentTypeError(f"backend: expected a name, got {backend!r}")
+        self.network = network
+        self.optimizer = optimizer_object(optimizer)
+        self.dtype = data_type(dtype)
+        self.seed = seed_number(seed)
+        self.backend = known_name("backend", backend, BACKENDS)
+        self.history = History()
+        self.generator = np.random.default_rng(self.seed)
+        states = network.update(self.optimizer).with_role("state")
+        self.values = start_values((*network.parameters, *states), self.dtype, self.generator)
+
+    def fit(
+        self,
+        x: Any,
+        y: Any,
+        epochs: int = 1,
+        batch_size: int = 32,
+        validation: Any = None,
+        shuffle: bool = True,
+        progress: bool = False,
+    ) -> History:
+        """Train on mini-batches; returns the History, one entry an epoch.
+
+        x has shape (N, inputs), y (N, outputs), or (N,) for class numbers and for one output. The
+        last batch of an epoch may be shorter; its gradient is the mean over its own rows.
+        ``validation`` is a pair (x, y), or the fraction of the rows to hold out (drawn with the
+        model's seed). 32 rows a batch by default: Masters and Luschi 2018 find the best test errors
+        from 2 to 32. ``shuffle`` draws a new order of the rows for each epoch.
+
+        A second call continues: parameters, optimizer state and generator are kept. A refused call
+        changes nothing. Ctrl-C raises KeyboardInterrupt between two batches; the model is then as
+        after the last of them, and ``model.history`` holds the epochs that were finished.
+
+        Raises ArgumentError or ArgumentTypeError for settings, ShapeError or DataError for data.
+        """
+        epochs = positive_integer("epochs", epochs)
+        batch_size = positive_integer("batch_size", batch_size)
+        shuffle, progress = flag("shuffle", shuffle), flag("progress", progress)
+        data = training_data(self.network, x, y, validation, self.seed, self.dtype)
+        calls = batches_per_call(self._step, batch_size)
+        self._executable  # noqa: B018 (made before anything changes, in case that it cannot be)
+        self.history = History()
+        with _progress_bar(epochs, progress) as bar:
+            for _ in range(epochs):
+                self.history.add(self._epoch(data, batch_size, shuffle, calls))
+                _show(bar, self.history.records[-1])
+        return self.history
+
+    def _epoch(
+        self, data: TrainingData, batch_size: int, shuffle: bool, calls: int
+    ) -> dict[str, float]:
+        """Train on every row once; the epoch's record."""
+        order = self.generator.permutation(data.rows) if shuffle else data.rows
+        batches, total = math.ceil(len(order) / batch_size), 0.0
+        for first in range(0, batches, calls):
+            last = min(first + calls, batches)
+            total += self._executable.train(data.x, data.y, order, first, last, batch_size)
+        record = {"loss": total / len(order)}
+        if data.held_out is not None:
+            measured = self._measure(*data.held_out)
+            record |= {f"validation_{name}": value for name, value in measured.items()}
+        return record
+
+    def predict(self, x: Any) -> Array:
+        """The network's output for every row of x, an array (N, outputs).
+
+        Raises ShapeError, DataError or ArgumentTypeError.
+        """
+        return self._predict(input_array(self.network, x, self.dtype))
+
+    def evaluate(self, x: Any, y: Any) -> dict[str, float]:
+        """The mean loss, and for a classifier the accuracy, over all rows.
+
+        The accuracy is the share of right answers: the largest output for class targets, ŷ > ½ for
+        targets from 0 to 1, ŷ > 0 for targets of −1 or 1; with several outputs in the latter two,
+        the mean over them.
+
+        Raises ShapeError, DataError or ArgumentTypeError.
+        """
+        return self._measure(*self._data(x, y))
+
+    def loss_and_gradients(self, x: Any, y: Any) -> tuple[float, dict[str, Array]]:
+        """The mean loss over all rows, taken as one batch, and ∂L/∂W by parameter name.
+
+        Raises ShapeError, DataError or ArgumentTypeError.
+        """
+        loss, gradients = self._executable.gradients(*self._data(x, y))
+        return float(loss), {name: np.array(array) for name, array in gradients.items()}
+
+    @property
+    def parameters(self) -> dict[str, Array]:
+        """A copy of every parameter, by name."""
+        return {t.name: self.values[str(t.label)].copy() for t in self.network.parameters}
+
+    def set_parameters(self, parameters: Mapping[str, Any]) -> None:
+        """Set the given parameters; those left out stay. Either all of them are set, or, with an
+        error, none.
+
+        Raises UnknownNameError with the nearest name, ShapeError, DataError or ArgumentTypeError.
+        """
+        arrays = parameter_arrays(self.network.parameters, parameters, self.dtype)
+        for name, array in arrays.items():
+            self.values[name][...] = array
+
+    @property
+    def source(self) -> str:
+        """The code that runs: generated source; for the backend "numpy" the program, as text."""
+        return self._executable.source
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Save declaration, parameters, optimizer state and generator; see ``symprop.load``."""
+        from symprop.storage import save
+
+        save(self, path)
+
+    @cached_property
+    def _step(self) -> Program:
+        return self.network.step(self.optimizer)
+
+    @cached_property
+    def _executable(self) -> Executable:
+        if self.backend == "numpy":
+            from symprop.backends.numpy import NumpyExecutable
+
+            return NumpyExecutable(self.network, self.optimizer, self.dtype, self.values)
+        from symprop.backends.numba import NumbaExecutable
+
+        return NumbaExecutable(self.network, self.optimizer, self.dtype, self.values)
+
+    def _data(self, x: Any, y: Any) -> tuple[Array, Array]:
+        inputs = input_array(self.network, x, self.dtype)
+        return inputs, target_array(self.network, y, len(inputs), self.dtype)
+
+    def _predict(self, x: Array) -> Array:
+        """In blocks of fixed size, so that the bits do not depend on the machine's speed."""
+        outputs = (int(size) for size in self.network.named("yhat").shape[1:])
+        result = np.empty((len(x), *outputs), self.dtype)
+        for first in range(0, len(x), ROWS_PER_CALL):
+            block = slice(first, first + ROWS_PER_CALL)
+            result[block] = self._executable.predict(x[block])
+        return result
+
+    def _measure(self, x: Array, y: Array) -> dict[str, float]:
+        """The loss and the metrics on checked data."""
+        total = 0.0
+        for first in range(0, len(x), ROWS_PER_CALL):
+            block = slice(first, first + ROWS_PER_CALL)
+            total += self._executable.loss(x[block], y[block]) * len(x[block])
+        measured = {"loss": total / len(x)}
+        if self.network.loss.labels in RIGHT:
+            right = RIGHT[self.network.loss.labels](self._predict(x), y)
+            measured["accuracy"] = float(np.mean(right))
+        return measured
+
+    def __repr__(self) -> str:
+        count = sum(self.values[t.name].size for t in self.network.parameters)
+        return f"Model({count:,} parameters, {self.optimizer}, {self.dtype}, {self.backend})"
+
+
+RIGHT: dict[Labels, Any] = {
+    "classes": lambda predicted, y: predicted.argmax(axis=-1) == y.argmax(axis=-1),
+    "probability": lambda predicted, y: (predicted > 0.5) == (y > 0.5),
+    "sign": lambda predicted, y: (predicted > 0) == (y > 0),
+}
+"""Which answers count as right, by what the loss declares about its targets."""
+
+
+def start_values(
+    tensors: tuple[Tensor, ...], dtype: np.dtype[Any], generator: np.random.Generator
+) -> dict[str, Array]:
+    """Each tensor as its ``init`` says: an initializer's name, or a number.
+
+    Initializers draw in float64, so that a float32 model starts from the same parameters, rounded.
+    """
+    return {str(tensor.label): _start_value(tensor, dtype, generator) for tensor in tensors}
+
+
+def _start_value(tensor: Tensor, dtype: np.dtype[Any], generator: np.random.Generator) -> Array:
+    shape = tuple(int(size) for size in tensor.shape)
+    if isinstance(tensor.init, str):
+        return INITIALIZERS[tensor.init](shape, generator).astype(dtype)
+    return np.full(shape, tensor.init or 0.0, dtype)
+
+
+def work(program: Program, rows: int) -> int:
+    """About how many scalar operations a run on so many rows takes; a function counts as ten."""
+    total = 0
+    for group in program.equations:
+        outer = {group.index} if isinstance(group, Recurrence) else set()
+        for equation in flat((group,)):
+            loops = {*equation.loops, *outer}
+            points = math.prod(int(extent(i).xreplace({BATCH: Integer(rows)})) for i in loops)
+            total += points * _operations(equation.value) + LOOP
+    return total
+
+
+def _operations(value: Expr) -> int:
+    functions = sum(isinstance(node, LOWERED) for node in preorder_traversal(value))
+    return int(value.count_ops()) + 1 + 10 * functions
+
+
+def batches_per_call(program: Program, batch_size: int) -> int:
+    """How many batches run in one call of compiled code, during which Ctrl-C has to wait.
+
+    Estimated, not measured: the sum of the losses is rounded call by call, and the bits of a
+    History must not depend on how busy the machine is.
+    """
+    return max(1, WORK_PER_CALL // max(1, work(program, batch_size)))
+
+
+@contextmanager
+def _progress_bar(epochs: int, wanted: bool) -> Iterator[tqdm[Any] | None]:
+    if not wanted:
+        yield None
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=epochs, unit="epoch") as bar:
+        yield bar
+
+
+def _show(bar: tqdm[Any] | None, record: dict[str, float]) -> None:
+    if bar is not None:
+        bar.set_postfix({name: f"{value:.4g}" for name, value in record.items()}, refresh=False)
+        bar.update()
