@@ -1,4 +1,6 @@
-"""Activations: one definition each, as a SymPy expression in one symbol, or as equations where units interact."""
+"""Activations: one definition each, as a SymPy expression in one symbol, or as equations where
+units interact.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,9 @@ ARGUMENT = Symbol("z", real=True)
 
 
 class Activation(Protocol):
-    """What a layer needs of an activation: its name, how weights before it start, and its equations."""
+    """What a layer needs of an activation: its name, how weights before it start, and its
+    equations.
+    """
 
     @property
     def name(self) -> str: ...
@@ -61,8 +65,9 @@ class Activation(Protocol):
 class Elementwise:
     """a = f(z), the same scalar function f for every element.
 
-    ``initializer`` names the initializer that keeps the signal's variance through a layer with this activation.
-    ``latex`` is the function's name in print; custom expressions have none and print as they are.
+    ``initializer`` names the initializer that keeps the signal's variance through a layer with this
+    activation. ``latex`` is the function's name in print; custom expressions have none and print as
+    they are.
     """
 
     name: str
@@ -80,8 +85,8 @@ class Elementwise:
 class Softmax:
     """a_k = exp(z_k − c) / Σ_i exp(z_i − c) along the last axis, with c = max_i z_i.
 
-    The shift c keeps every exponential at most 1. It is a constant to the derivative: a does not depend on it, because
-    exp(−c) cancels between numerator and denominator, whatever c is.
+    The shift c keeps every exponential at most 1. It is a constant to the derivative: a does not
+    depend on it, because exp(−c) cancels between numerator and denominator, whatever c is.
     """
 
     name: str = "softmax"
@@ -140,14 +145,17 @@ def _table() -> dict[str, Activation]:
 
 
 ACTIVATIONS = _table()
-"""The built-in activations by name; He's start for the ReLU family, LeCun's for selu, Glorot's otherwise."""
+"""The built-in activations by name; He's start for the ReLU family, LeCun's for selu, Glorot's
+otherwise.
+"""
 
 
 def activation(given: Any) -> Activation:
-    """The activation that a user means: a built-in's name, None for linear, or any SymPy expression in one symbol.
+    """The activation that a user means: a built-in's name, None for linear, or any SymPy expression
+    in one symbol.
 
-    Raises UnknownNameError (with the nearest name), DeclarationError naming the part of an expression that cannot be
-    computed, ArgumentTypeError for anything else.
+    Raises UnknownNameError (with the nearest name), DeclarationError naming the part of an
+    expression that cannot be computed, ArgumentTypeError for anything else.
 
     >>> import sympy
     >>> z = sympy.Symbol("z")
@@ -162,12 +170,14 @@ def activation(given: Any) -> Activation:
         return given
     if not isinstance(given, Expr) or isinstance(given, sympy.MatrixExpr):
         raise ArgumentTypeError(
-            f"activation: expected a name, a SymPy expression in one symbol or None, got {type(given).__name__} {given!r}"
+            "activation: expected a name, a SymPy expression in one symbol or None, got "
+            f"{type(given).__name__} {given!r}"
         )
     symbols = sorted(given.free_symbols, key=str)
     if len(symbols) != 1:
         raise DeclarationError(
-            f"activation {given}: expected one symbol, found {', '.join(map(str, symbols)) or 'none'}"
+            f"activation {given}: expected one symbol, found "
+            f"{', '.join(map(str, symbols)) or 'none'}"
         )
     expression = scalar_function(given, dict.fromkeys(symbols, ARGUMENT), "activation")
     return Elementwise("custom", expression)
@@ -217,7 +227,8 @@ def scalar_function(expression: Expr, symbols: dict[Symbol, Expr], what: str) ->
     result = _translate(value, f"{what} {expression}")
     if not isinstance(result, Expr):
         raise DeclarationError(
-            f"{what} {expression}: expected a number for every argument, got {type(result).__name__}"
+            f"{what} {expression}: expected a number for every argument, got "
+            f"{type(result).__name__}"
         )
     return result
 
@@ -239,7 +250,8 @@ def _translate(node: Any, what: str) -> Any:
     if rule is None and not isinstance(node, (sympy.Add, sympy.Mul, sympy.Pow, *LOWERED)):
         raise DeclarationError(
             f"{what}: cannot compute {type(node).__name__} in {node}; "
-            "use powers, exp, log, trigonometric and hyperbolic functions, erf, Abs, Min, Max, sign or Piecewise"
+            "use powers, exp, log, trigonometric and hyperbolic functions, erf, Abs, Min, Max, "
+            "sign or Piecewise"
         )
     if isinstance(node, sympy.Pow) and node.base.is_negative and not node.exp.is_integer:
         raise DeclarationError(f"{what}: {node} is complex for a real argument")
@@ -311,7 +323,9 @@ def _heaviside(u: Expr, at_zero: Expr) -> Expr:
 
 
 def _extreme(function: Callable[[Expr, Expr], Expr]) -> Callable[..., Expr]:
-    """Fold several arguments in pairs; numbers go last, so that a tie with a number belongs to the number."""
+    """Fold several arguments in pairs; numbers go last, so that a tie with a number belongs to the
+    number.
+    """
     return lambda *arguments: reduce(
         function, sorted(arguments, key=lambda a: (a.is_number, sympy.default_sort_key(a)))
     )

@@ -1,12 +1,13 @@
-"""The adjoint rule: the derivative of an equation is an equation with the same loops, reading and writing swapped.
+"""The adjoint rule: the derivative of an equation is an equation with the same loops, reading and
+writing swapped.
 
 For each occurrence x[s] in the value of an equation with target y[t],
 
     x̄[s] += ∂value/∂x[s] · ȳ[t]    over all loop indices that are not in s
 
-A gather becomes a scatter, a broadcast a sum. The rule is applied to one equation at a time, in reverse order; nothing
-composite is ever differentiated, and the result is a program again, so that second derivatives are the same rule
-applied twice.
+A gather becomes a scatter, a broadcast a sum. The rule is applied to one equation at a time, in
+reverse order; nothing composite is ever differentiated, and the result is a program again, so that
+second derivatives are the same rule applied twice.
 """
 
 from __future__ import annotations
@@ -46,8 +47,9 @@ def adjoint(
 ) -> Iterator[Equation]:
     """The equations that carry the cotangent of an equation's target to what it reads.
 
-    ``cotangent`` maps an element to its cotangent, None where the derivative stops. A maximum passes its cotangent to
-    the elements that attain it, in equal shares where several do; ``ties`` is their number.
+    ``cotangent`` maps an element to its cotangent, None where the derivative stops. A maximum
+    passes its cotangent to the elements that attain it, in equal shares where several do; ``ties``
+    is their number.
     """
     seed = cotangent(equation.target)
     if seed is None:
@@ -64,11 +66,14 @@ def adjoint(
 
 
 def backward(program: Program, of: Tensor, wrt: Iterable[Tensor]) -> Program:
-    """The program that computes the derivatives of the scalar ``of`` with respect to the tensors ``wrt``.
+    """The program that computes the derivatives of the scalar ``of`` with respect to the tensors
+    ``wrt``.
 
-    It is to run after ``program`` (compose them with ``+``). Its outputs are the cotangents of ``wrt``, in that order.
+    It is to run after ``program`` (compose them with ``+``). Its outputs are the cotangents of
+    ``wrt``, in that order.
 
-    Raises DerivationError if ``of`` is not a scalar, or where a derivative needs a value that was overwritten.
+    Raises DerivationError if ``of`` is not a scalar, or where a derivative needs a value that was
+    overwritten.
     """
     wrt = tuple(wrt)
     _check_request(program, of, wrt)
@@ -110,7 +115,9 @@ def _check_request(program: Program, of: Tensor, wrt: tuple[Tensor, ...]) -> Non
 def _reversed(
     program: Program, cotangent: Cotangent, counts: Mapping[Symbol, Tensor]
 ) -> Iterator[Equation | Recurrence]:
-    """The adjoints of all equations, last first; that of a recurrence is a recurrence the other way."""
+    """The adjoints of all equations, last first; that of a recurrence is a recurrence the other
+    way.
+    """
     positions = places(program)
     written: dict[Symbol, tuple[Place, ...]] = {}
     for place in positions:
@@ -132,7 +139,9 @@ def _at(
     counts: Mapping[Symbol, Tensor],
     written: Written,
 ) -> Iterator[Equation]:
-    """The adjoint of an equation of a program; the cotangent of what it overwrites is overwritten in turn."""
+    """The adjoint of an equation of a program; the cotangent of what it overwrites is overwritten
+    in turn.
+    """
     equation = place.equation
     seed, tensor = cotangent(equation.target), program.by_label[equation.label]
     if seed is None or tensor.role == "constant":
@@ -165,7 +174,9 @@ def _active(program: Program, of: Tensor, wrt: Iterable[Tensor]) -> dict[Symbol,
 
 
 def _reached(start: set[Symbol], edges: list[tuple[Symbol, Symbol]]) -> set[Symbol]:
-    """All that the edges lead to from the start; in a recurrence they may lead against the order of equations."""
+    """All that the edges lead to from the start; in a recurrence they may lead against the order of
+    equations.
+    """
     found, before = set(start), 0
     while len(found) > before:
         before = len(found)
@@ -186,7 +197,8 @@ def _tie_equation(equation: Equation, count: Tensor) -> Equation:
     if accesses(equation.value) != (equation.value,):
         raise DerivationError(
             f"the derivative of\n    {equation}\ncompares {equation.value} with the maximum, and a "
-            "value computed anew may differ in its last bit; write it into a tensor of its own, and "
+            "value computed anew may differ in its last bit; write it into a tensor of its own, "
+            "and "
             "take the maximum of that"
         )
     attained = Equal(equation.value, equation.target)
@@ -196,7 +208,9 @@ def _tie_equation(equation: Equation, count: Tensor) -> Equation:
 
 
 def _replaces(place: Place, tensor: Tensor, written: Written) -> bool:
-    """Whether an assignment replaces an earlier value: one that was given, or that another equation or step wrote."""
+    """Whether an assignment replaces an earlier value: one that was given, or that another equation
+    or step wrote.
+    """
     target, recurrence = place.equation.target, place.recurrence
     return (
         tensor.role not in ("intermediate", "constant")
@@ -213,6 +227,8 @@ def _check_still_there(place: Place, value: Expr, written: Written) -> None:
         for write in written.get(label_of(access), ()):
             if changes(write, access, place):
                 raise DerivationError(
-                    f"the derivative of\n    {place.equation}\nneeds the value of {access} from before\n"
-                    f"    {write.equation}\noverwrote it; write the new value into a tensor of its own"
+                    f"the derivative of\n    {place.equation}\nneeds the value of {access} from "
+                    "before\n"
+                    f"    {write.equation}\noverwrote it; write the new value into a tensor of "
+                    "its own"
                 )

@@ -294,7 +294,7 @@ def _kinks(function: tuple[Expr, ...]) -> tuple[str, ...]:
     pairs = zip(map(_number, slopes), map(_number, places), strict=True)
     taken = [f"{shown} at z = {place}" for shown, place in pairs]
     if not taken:
-        return ("Where the activation has a kink, the derivative is the one that the formula gives.",)
+        return ("At a kink, the derivative is the one that the formula gives.",)
     return (f"The activation has a kink; its derivative is taken as {' and as '.join(taken)}.",)
 
 

@@ -17,7 +17,9 @@ Reduce = Literal["sum", "max", "set"]
 
 @dataclass(frozen=True)
 class Origin:
-    """Where an equation comes from: the layer and the step within it; for errors, comments and captions."""
+    """Where an equation comes from: the layer and the step within it; for errors, comments and
+    captions.
+    """
 
     layer: str = ""
     step: str = ""
@@ -30,10 +32,11 @@ class Origin:
 class Equation:
     """For all values of the loop indices, put ``value`` into ``target``.
 
-    The loop indices are those of the target and those in ``over``, which is explicit: an index can be summed without
-    occurring in the value. ``reduce`` says how a value is put: ``"sum"`` adds it, ``"max"`` keeps the largest,
-    ``"set"`` assigns it (and may then read the target at the same subscripts: W ← W − α ∂L/∂W). A tensor is the sum of
-    all equations that target it, starting from 0 (from −∞ for ``"max"``).
+    The loop indices are those of the target and those in ``over``, which is explicit: an index can
+    be summed without occurring in the value. ``reduce`` says how a value is put: ``"sum"`` adds it,
+    ``"max"`` keeps the largest, ``"set"`` assigns it (and may then read the target at the same
+    subscripts: W ← W − α ∂L/∂W). A tensor is the sum of all equations that target it, starting from
+    0 (from −∞ for ``"max"``).
     """
 
     target: Expr
@@ -66,7 +69,9 @@ class Equation:
                 )
 
     def _refuse(self, reason: str) -> None:
-        """Raise, with the equation as it was written: what is not valid cannot be printed as mathematics."""
+        """Raise, with the equation as it was written: what is not valid cannot be printed as
+        mathematics.
+        """
         raise DeclarationError(f"equation {self.target} = {self.value}, over {self.over}: {reason}")
 
     @cached_property
@@ -117,7 +122,8 @@ class Equation:
 class Recurrence:
     """Equations that run together, in order, step by step along one sequential index.
 
-    The index is fixed within a step, so an equation may list it in ``over``: its sum then grows from step to step.
+    The index is fixed within a step, so an equation may list it in ``over``: its sum then grows
+    from step to step.
     """
 
     index: Idx

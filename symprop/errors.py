@@ -6,11 +6,15 @@ class SymPropError(Exception):
 
 
 class DeclarationError(SymPropError, ValueError):
-    """A network, layer, activation, loss or equation is not declared in a form that symprop accepts."""
+    """A network, layer, activation, loss or equation is not declared in a form that symprop
+    accepts.
+    """
 
 
 class UnknownNameError(DeclarationError):
-    """A name (of an activation, a loss, an optimizer, ...) is not known; the message has the nearest one."""
+    """A name (of an activation, a loss, an optimizer, ...) is not known; the message has the
+    nearest one.
+    """
 
 
 class ShapeError(SymPropError, ValueError):
@@ -18,7 +22,9 @@ class ShapeError(SymPropError, ValueError):
 
 
 class DataError(SymPropError, ValueError):
-    """Data handed to a model is empty, not finite, or breaks what the loss declares about its labels."""
+    """Data handed to a model is empty, not finite, or breaks what the loss declares about its
+    labels.
+    """
 
 
 class ArgumentError(SymPropError, ValueError):

@@ -27,7 +27,8 @@ def glorot_uniform(
 ) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Uniform on ±√(6 / (fan_in + fan_out)): keeps variance forward and backward where f(z) ≈ z.
 
-    Source: Glorot and Bengio 2010, "Understanding the difficulty of training deep feedforward neural networks", (16).
+    Source: Glorot and Bengio 2010, "Understanding the difficulty of training deep feedforward
+    neural networks", (16).
     """
     limit = np.sqrt(6 / (shape[0] + shape[1]))
     return generator.uniform(-limit, limit, shape)

@@ -18,7 +18,9 @@ from symprop.tensor import apart, steps_until
 
 @dataclass(frozen=True)
 class Place:
-    """An equation of a program: its number among all, that of its group, and the recurrence it is in."""
+    """An equation of a program: its number among all, that of its group, and the recurrence it is
+    in.
+    """
 
     number: int
     group: int

@@ -1,4 +1,5 @@
-"""Losses: a SymPy expression in ``prediction`` and ``target``, summed over outputs and averaged over the batch.
+"""Losses: a SymPy expression in ``prediction`` and ``target``, summed over outputs and averaged
+over the batch.
 
 L = (1/m) Σ_b Σ_j ℓ(ŷ[b, j], y[b, j])
 """
@@ -30,8 +31,9 @@ Labels = Literal["", "classes", "probability", "sign", "count"]
 class Loss:
     """ℓ(ŷ, y) with what it declares about its targets.
 
-    ``labels`` says what y may be: ``"classes"`` (one-hot rows or class numbers; Σ_k y_k = 1 is a fact that derivations
-    may use), ``"probability"`` (from 0 to 1), ``"sign"`` (−1 or 1), ``"count"`` (0 or more), or anything finite.
+    ``labels`` says what y may be: ``"classes"`` (one-hot rows or class numbers; Σ_k y_k = 1 is a
+    fact that derivations may use), ``"probability"`` (from 0 to 1), ``"sign"`` (−1 or 1),
+    ``"count"`` (0 or more), or anything finite.
     """
 
     name: str
@@ -78,28 +80,31 @@ def _table() -> dict[str, Loss]:
 
 
 LOSSES = _table()
-"""The built-in losses by name, for one output ŷ, y (the batch mean and the sum over outputs come on top):
+"""The built-in losses by name, for one output ŷ and its target y; the mean over the batch and the
+sum over outputs come on top:
 
-====================  =========================================  ==================================================
-name                  ℓ(ŷ, y)                                    targets
-====================  =========================================  ==================================================
-mse                   (ŷ − y)²/n, n outputs: the mean            any
-mae                   |ŷ − y|/n: the mean                        any
-huber                 (ŷ − y)²/2 for |ŷ − y| ≤ 1, else           any
+====================  =================================  ===================================
+name                  ℓ(ŷ, y)                            targets
+====================  =================================  ===================================
+mse                   (ŷ − y)²/n, n outputs: the mean    any
+mae                   |ŷ − y|/n: the mean                any
+huber                 (ŷ − y)²/2 for |ŷ − y| ≤ 1, else   any
                       |ŷ − y| − 1/2 (Huber 1964, δ = 1)
-log_cosh              log cosh(ŷ − y)                            any
-hinge                 max(0, 1 − yŷ)                             −1 or 1
-binary_cross_entropy  −y log ŷ − (1 − y) log(1 − ŷ)              from 0 to 1
-cross_entropy         −y log ŷ                                   class numbers, or rows that sum to 1
-poisson               ŷ − y log ŷ (without log y!)               0 or more
-====================  =========================================  ==================================================
+log_cosh              log cosh(ŷ − y)                    any
+hinge                 max(0, 1 − yŷ)                     −1 or 1
+binary_cross_entropy  −y log ŷ − (1 − y) log(1 − ŷ)      from 0 to 1
+cross_entropy         −y log ŷ                           class numbers, or rows with sum 1
+poisson               ŷ − y log ŷ (without log y!)       0 or more
+====================  =================================  ===================================
 
-Keras and PyTorch divide every one by the number of outputs too, except the cross-entropy of classes.
+Keras and PyTorch divide every one by the number of outputs too, except the cross-entropy of
+classes.
 """
 
 
 def loss(given: Any) -> Loss:
-    """The loss that a user means: a built-in's name or a SymPy expression in ``prediction`` and ``target``.
+    """The loss that a user means: a built-in's name or a SymPy expression in ``prediction`` and
+    ``target``.
 
     >>> loss(sympy.log(sympy.cosh(prediction - target))).expression
     log(cosh(prediction - target))
@@ -116,7 +121,8 @@ def loss(given: Any) -> Loss:
     strange = sorted(map(str, given.free_symbols - {prediction, target, outputs}))
     if strange:
         raise DeclarationError(
-            f"loss {given}: unknown symbol {', '.join(strange)}; use symprop.prediction and symprop.target"
+            f"loss {given}: unknown symbol {', '.join(strange)}; use symprop.prediction and "
+            "symprop.target"
         )
     if prediction not in given.free_symbols:
         raise DeclarationError(

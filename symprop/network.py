@@ -27,10 +27,12 @@ if TYPE_CHECKING:
 class Network:
     """A network: layers in order, the number of inputs, and a loss.
 
-    ``loss`` is a built-in's name or a SymPy expression in ``symprop.prediction`` and ``symprop.target``, summed over
-    outputs and averaged over the batch. Parameters are named by letter and layer: W1, b1, W2, b2, …
+    ``loss`` is a built-in's name or a SymPy expression in ``symprop.prediction`` and
+    ``symprop.target``, summed over outputs and averaged over the batch. Parameters are named by
+    letter and layer: W1, b1, W2, b2, …
 
-    Raises DeclarationError, UnknownNameError, ArgumentError or ArgumentTypeError for what cannot be a network.
+    Raises DeclarationError, UnknownNameError, ArgumentError or ArgumentTypeError for what cannot be
+    a network.
 
     >>> from symprop import Dense
     >>> net = Network([Dense(1, activation="sigmoid")], inputs=2, loss="binary_cross_entropy")
@@ -54,7 +56,8 @@ class Network:
         for position, layer in enumerate(self.layers):
             if isinstance(layer, type) or not isinstance(layer, Layer):
                 raise ArgumentTypeError(
-                    f"Network: layers[{position}]: expected a layer such as Dense(32), got {layer!r}"
+                    f"Network: layers[{position}]: expected a layer such as Dense(32), got "
+                    f"{layer!r}"
                 )
         object.__setattr__(self, "layers", tuple(self.layers))
         object.__setattr__(self, "inputs", positive_integer("Network: inputs", self.inputs))
@@ -84,7 +87,9 @@ class Network:
 
     @cached_property
     def gradients(self) -> Program:
-        """The forward pass and the gradient of the loss with respect to every parameter, in shortest form."""
+        """The forward pass and the gradient of the loss with respect to every parameter, in
+        shortest form.
+        """
         program = self.forward + self.raw_gradients
         deltas = {e.label for e in self.forward.flat if e.origin.step == "pre-activation"}
         kept = (t for t in program.tensors if t.order and t.cotangent(-t.order).label in deltas)

@@ -17,7 +17,9 @@ from symprop.tensor import Tensor
 
 @runtime_checkable
 class Optimizer(Protocol):
-    """What a training step needs of an optimizer: the equations shared by all parameters, and those of each."""
+    """What a training step needs of an optimizer: the equations shared by all parameters, and those
+    of each.
+    """
 
     def declare(
         self, scope: Scope, parameters: tuple[Tensor, ...], gradients: tuple[Tensor, ...]
@@ -53,9 +55,10 @@ class SGD:
         v ← μ v + g,   w ← w − α v                     momentum μ
         v ← μ v + g,   w ← w − α (g + μ v)             Nesterov
 
-    w is a parameter, g = ∂L/∂w, v its velocity (starts from 0), α the learning rate. α = 0.01 by default: of the rates
-    0.1, 0.01, 0.0001 that textbooks compare, the one that progresses without overshooting. The form with α outside v is
-    PyTorch's; Sutskever et al. 2013 (Keras too) keep α inside, which is the same while α is constant.
+    w is a parameter, g = ∂L/∂w, v its velocity (starts from 0), α the learning rate. α = 0.01 by
+    default: of the rates 0.1, 0.01, 0.0001 that textbooks compare, the one that progresses without
+    overshooting. The form with α outside v is PyTorch's; Sutskever et al. 2013 (Keras too) keep α
+    inside, which is the same while α is constant.
 
     Raises ArgumentError for α ≤ 0 or μ outside [0, 1), and for nesterov=True without momentum.
 
@@ -104,8 +107,9 @@ class Adam:
         m ← β₁ m + (1 − β₁) g,   v ← β₂ v + (1 − β₂) g²
         w ← w − α (m / (1 − β₁ᵗ)) / (√(v / (1 − β₂ᵗ)) + ε)
 
-    w is a parameter, g = ∂L/∂w, m and v its running moments (start from 0), t the step, α the learning rate. The
-    defaults are those of the paper. PyTorch computes the same; Keras has ε = 1e-7.
+    w is a parameter, g = ∂L/∂w, m and v its running moments (start from 0), t the step, α the
+    learning rate. The defaults are those of the paper. PyTorch computes the same; Keras has ε =
+    1e-7.
 
     Raises ArgumentError for α ≤ 0, β outside [0, 1) or ε ≤ 0.
 
@@ -156,7 +160,7 @@ OPTIMIZERS: dict[str, type[SGD] | type[Adam]] = {"sgd": SGD, "adam": Adam}
 
 
 def optimizer(given: Any) -> Optimizer:
-    """The optimizer that a user means: a name, for its defaults, or an object such as ``SGD(0.1)``."""
+    """The optimizer that a user means: a name, for its defaults, or an object."""
     if isinstance(given, str):
         return OPTIMIZERS[known_name("optimizer", given, OPTIMIZERS)]()
     if isinstance(given, type) or not isinstance(given, Optimizer):

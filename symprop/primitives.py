@@ -1,20 +1,21 @@
 """The scalar functions with a kink, as SymPy functions whose derivative runs and prints.
 
-SymPy differentiates ``Max`` into ``Heaviside`` and that into ``DiracDelta``, which no program can run. The functions
-here state one subgradient at the kink, used alike in print and in code; every second derivative there is 0.
+SymPy differentiates ``Max`` into ``Heaviside`` and that into ``DiracDelta``, which no program can
+run. The functions here state one subgradient at the kink, used alike in print and in code; every
+second derivative there is 0.
 
-====================  =========================  =====================================================
-function              value                      derivative (the convention at the kink)
-====================  =========================  =====================================================
-``Greater(u, v)``     1 if u > v else 0          0 everywhere
-``GreaterEqual``      1 if u ≥ v else 0          0 everywhere
-``Equal(u, v)``       1 if u = v else 0          0 everywhere
-``Sign(u)``           −1, 0 or 1                 0 everywhere
-``Absolute(u)``       |u|                        Sign(u), so 0 at u = 0
-``Maximum(u, v)``     the larger                 [u > v] for u and [u ≤ v] for v: a tie belongs to v
-``Minimum(u, v)``     the smaller                [u < v] for u and [u ≥ v] for v: a tie belongs to v
-``Select(c, u, v)``   u where c ≠ 0, else v      Select(c, u′, v′): that of the branch taken
-====================  =========================  =====================================================
+===================  ===================  ==================================================
+function             value                derivative (the convention at the kink)
+===================  ===================  ==================================================
+``Greater(u, v)``    1 if u > v else 0    0 everywhere
+``GreaterEqual``     1 if u ≥ v else 0    0 everywhere
+``Equal(u, v)``      1 if u = v else 0    0 everywhere
+``Sign(u)``          −1, 0 or 1           0 everywhere
+``Absolute(u)``      |u|                  Sign(u), so 0 at u = 0
+``Maximum(u, v)``    the larger           [u > v] for u, [u ≤ v] for v: a tie belongs to v
+``Minimum(u, v)``    the smaller          [u < v] for u, [u ≥ v] for v: a tie belongs to v
+``Select(c, u, v)``  u if c ≠ 0, else v   Select(c, u′, v′): that of the branch taken
+===================  ===================  ==================================================
 """
 
 from __future__ import annotations
@@ -118,8 +119,8 @@ class Minimum(Function):
 class Select(Function):
     """u where the condition c is not 0, else v; the derivative is that of the branch taken.
 
-    The derivative selects between derivatives instead of weighting them, so that a branch that is not taken may be
-    infinite: c·u′ + (1 − c)·v′ would give 0·∞.
+    The derivative selects between derivatives instead of weighting them, so that a branch that is
+    not taken may be infinite: c·u′ + (1 − c)·v′ would give 0·∞.
     """
 
     nargs = 3

@@ -22,10 +22,12 @@ from symprop.tensor import (
 
 @dataclass(frozen=True)
 class Program:
-    """Equations in the order in which they run, with the tensors they use and the outputs they are for.
+    """Equations in the order in which they run, with the tensors they use and the outputs they are
+    for.
 
-    Programs are composed with ``+``: the second runs after the first and may read what the first defines; an equation
-    that both have runs once. Forward pass, gradients, optimizer update and training step are all programs.
+    Programs are composed with ``+``: the second runs after the first and may read what the first
+    defines; an equation that both have runs once. Forward pass, gradients, optimizer update and
+    training step are all programs.
     """
 
     tensors: tuple[Tensor, ...]
@@ -156,7 +158,8 @@ def _check_equation(program: Program, equation: Equation) -> None:
         subscripts = subscripts_of(access)
         if len(subscripts) != len(tensor.axes):
             raise ShapeError(
-                f"{equation}: {tensor.name} has {len(tensor.axes)} axes but {len(subscripts)} subscripts{_at(equation)}"
+                f"{equation}: {tensor.name} has {len(tensor.axes)} axes but {len(subscripts)} "
+                f"subscripts{_at(equation)}"
             )
         for axis, subscript in zip(tensor.axes, subscripts, strict=True):
             _check_bounds(equation, tensor, axis, subscript, subscript in program.sequential)
@@ -197,7 +200,8 @@ def _check_bounds(
     ):  # steps may be fewer than states: h[t], h[t + 1]
         if extent(subscript) != extent(axis):
             raise ShapeError(
-                f"{equation}: index {subscript} has extent {extent(subscript)}, but axis {axis} of {tensor.name} has "
+                f"{equation}: index {subscript} has extent {extent(subscript)}, but axis {axis} "
+                f"of {tensor.name} has "
                 f"extent {extent(axis)}{_at(equation)}; the two must be equal"
             )
         return
@@ -205,13 +209,15 @@ def _check_bounds(
     if bounds is None:
         if not subscript.atoms(Indexed) and not subscript.is_integer:
             raise DeclarationError(
-                f"{equation}: subscript {subscript} of {tensor.name} is no whole number{_at(equation)}"
+                f"{equation}: subscript {subscript} of {tensor.name} is no whole "
+                f"number{_at(equation)}"
             )
         return
     low, high = bounds
     if (low < 0) == True or (high - axis.upper > 0) == True:  # noqa: E712 (SymPy: an undecided relation is no bool)
         raise ShapeError(
-            f"{equation}: subscript {subscript} runs from {low} to {high}, outside axis {axis} of {tensor.name} of "
+            f"{equation}: subscript {subscript} runs from {low} to {high}, outside axis {axis} "
+            f"of {tensor.name} of "
             f"extent {extent(axis)}{_at(equation)}"
         )
 

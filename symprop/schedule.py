@@ -1,22 +1,34 @@
 """The schedule of a program: which loops run, in which order, over which statements.
 
-A Program says *what* each tensor is, a Schedule *how* it is computed. Equations become loop nests, fused where they run
-over the same points, or matrix products. Only the shape of an equation decides; what is not recognized runs as plain
-loops and costs speed, never correctness.
+A Program says *what* each tensor is, a Schedule *how* it is computed. Equations become loop nests,
+fused where they run over the same points, or matrix products. Only the shape of an equation
+decides; what is not recognized runs as plain loops and costs speed, never correctness.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from math import inf, prod
 
-from sympy import Expr, Idx, Indexed, IndexedBase, S, Symbol
+from sympy import Expr, Idx, IndexedBase, S, Symbol
 
 from symprop.equation import Equation, Recurrence, Reduce
 from symprop.passes.contraction import Contraction, contraction
 from symprop.program import Program
+from symprop.steps import (
+    Fill,
+    Gemm,
+    Loop,
+    Nest,
+    Schedule,
+    Statement,
+    Step,
+    conflict,
+    fusable,
+    is_plain,
+    touched,
+)
 from symprop.tensor import Tensor, accesses, extent, indices, label_of, subscripts_of
 
 SHORT = 16
@@ -24,97 +36,7 @@ SHORT = 16
 REACH = 12
 """How many steps back an equation may move to join loops that it shares."""
 PRODUCT_WORTH = 256
-"""A product whose known extents multiply to less stays in plain loops: a call to BLAS costs more than it saves."""
-
-
-@dataclass(frozen=True)
-class Statement:
-    """At each point of the loops, put ``value`` into ``target`` as the equation ``source`` says.
-
-    ``fresh``: the target holds nothing yet, so that it is assigned. ``stored`` is False for a target that lives only
-    within its nest, as a local scalar.
-    """
-
-    target: Expr
-    value: Expr
-    loops: tuple[Idx, ...]
-    reduce: Reduce
-    source: Equation
-    fresh: bool = False
-    stored: bool = True
-
-    @cached_property
-    def label(self) -> Symbol:
-        return label_of(self.target)
-
-    @cached_property
-    def reads(self) -> tuple[Expr, ...]:
-        """The elements that are read, those inside subscripts included."""
-        found = dict.fromkeys(accesses(self.value))
-        for access in (self.target, *found):
-            found.update(dict.fromkeys(_inside(access)))
-        return tuple(found)
-
-
-@dataclass(frozen=True)
-class Nest:
-    """Loops, outermost first, around statements that run one after the other at each point."""
-
-    loops: tuple[Idx, ...]
-    statements: tuple[Statement, ...]
-
-    def depth(self, statement: Statement) -> int:
-        """After how many loops the target is fixed; the loops inside reduce into a local scalar."""
-        if statement.reduce == "set":
-            return len(self.loops)
-        own = set(indices(statement.target))
-        return max((n for n, index in enumerate(self.loops, start=1) if index in own), default=0)
-
-
-@dataclass(frozen=True)
-class Gemm:
-    """target ← left · right, summed over one index, for every value of the batch indices.
-
-    The accesses may begin with subscripts that are fixed within a recurrence, then come the ``batch`` indices, then
-    those of the product: (row, summed) or (summed, row), (summed, column) or (column, summed).
-    """
-
-    target: Expr
-    left: Expr
-    right: Expr
-    summed: Idx
-    batch: tuple[Idx, ...]
-    fixed: Idx | None
-    source: Equation
-
-
-@dataclass(frozen=True)
-class Fill:
-    """Every element of the tensor ← value."""
-
-    label: Symbol
-    value: Expr
-
-
-@dataclass(frozen=True)
-class Loop:
-    """The steps of a recurrence, for one value of its index after the other."""
-
-    index: Idx
-    reverse: bool
-    steps: tuple[Step, ...]
-
-
-Step = Nest | Gemm | Fill | Loop
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """Steps in the order in which they run, the given tensors that they use, and those that need a buffer to work in."""
-
-    steps: tuple[Step, ...]
-    given: tuple[Tensor, ...]
-    buffers: tuple[Tensor, ...]
+"""A product whose known extents multiply to less stays in plain loops: calling BLAS costs more."""
 
 
 def schedule(
@@ -124,8 +46,8 @@ def schedule(
 ) -> Schedule:
     """The steps that run a program.
 
-    ``given`` are the labels of the tensors that hold values before (by default all but the intermediate and constant
-    ones); ``keep`` those that must hold theirs after (by default all).
+    ``given`` are the labels of the tensors that hold values before (by default all but the
+    intermediate and constant ones); ``keep`` those that must hold theirs after (by default all).
     """
     if given is None:
         given = {t.label for t in program.tensors if t.role not in ("intermediate", "constant")}
@@ -154,7 +76,7 @@ class _Group:
     def takes(self, statement: Statement) -> bool:
         """Whether a statement may run at the same points, after those that are here."""
         return self.points == set(statement.loops) and all(
-            _fusable(earlier, statement) for earlier in self.statements
+            fusable(earlier, statement) for earlier in self.statements
         )
 
 
@@ -215,7 +137,7 @@ class _Planner:
             )
 
     def product(self, equation: Equation, fresh: bool) -> bool:
-        """Plan a matrix product, then its scale or its sum with what is there; False if it is none."""
+        """Plan a matrix product, then its scale or its sum with what is there; False if none."""
         found = _product(equation, self.fixed)
         if found is None:
             return False
@@ -240,7 +162,7 @@ class _Planner:
             if isinstance(item, _Group) and item.takes(statement):
                 item.statements.append(statement)
                 return
-            if _conflict(item, statement):
+            if conflict(item, statement):
                 break
         self.items.append(_Group(statement, self.fixed))
 
@@ -252,9 +174,10 @@ def _start(program: Program, label: Symbol) -> Expr:
 
 
 def _stepwise(group: Recurrence, program: Program) -> frozenset[Symbol]:
-    """Tensors of which each step writes, before it reads, the elements of its own step and no others.
+    """Tensors of which each step writes, before it reads, the elements of its own step only.
 
-    Such a tensor needs no start: its subscripts are t and other distinct indices, and t runs along its whole axis.
+    Such a tensor needs no start: its subscripts are t and other distinct indices, and t runs along
+    its whole axis.
     """
     first: dict[Symbol, Equation] = {}
     spoiled: set[Symbol] = set()
@@ -270,7 +193,7 @@ def _stepwise(group: Recurrence, program: Program) -> frozenset[Symbol]:
         label
         for label, equation in first.items()
         if label not in spoiled
-        and _plain(equation.target)
+        and is_plain(equation.target)
         and group.index in indices(equation.target)
         and tuple(map(extent, indices(equation.target))) == program.by_label[label].shape
         and equation.reduce != "max"
@@ -278,7 +201,7 @@ def _stepwise(group: Recurrence, program: Program) -> frozenset[Symbol]:
 
 
 def _product(equation: Equation, fixed: Idx | None) -> tuple[Gemm, Expr] | None:
-    """The equation as a product of matrices that lie contiguously, and its scale; None where it is none that pays."""
+    """The equation as a product of contiguous matrices, and its scale; None if none that pays."""
     over = tuple(index for index in equation.over if index != fixed)
     if equation.reduce != "sum" or not over:
         return None
@@ -300,7 +223,7 @@ def _product(equation: Equation, fixed: Idx | None) -> tuple[Gemm, Expr] | None:
 
 
 def split(access: Expr, fixed: Idx | None) -> tuple[tuple[Expr, ...], tuple[Expr, ...]]:
-    """The leading subscripts, which are fixed within a recurrence over ``fixed``, and the others."""
+    """The leading subscripts, those fixed within a recurrence over ``fixed``, and the others."""
     subscripts = subscripts_of(access)
     count = next((n for n, s in enumerate(subscripts) if indices(s) != (fixed,)), len(subscripts))
     return subscripts[:count], subscripts[count:]
@@ -322,12 +245,12 @@ def _pays(product: Contraction) -> bool:
 
 
 def _known(loops: Iterable[Idx]) -> float:
-    """How many points the loops have, infinitely many if a size is known only when the program runs."""
+    """How many points the loops have; infinitely many if a size is known only at run time."""
     return prod(int(extent(i)) if extent(i).is_Integer else inf for i in loops)
 
 
 def _finished(items: Iterable[_Item], program: Program) -> Iterator[Step]:
-    """The items as steps: loops in order, first writers assigning where they can, else a fill before."""
+    """The items as steps: loops ordered, first writers assigning where they can, else a fill."""
     for item in items:
         if not isinstance(item, _Group):
             yield item
@@ -348,19 +271,19 @@ def _covers(nest: Nest, statement: Statement, fixed: Idx | None, program: Progra
     starts = (statement.reduce == "max") == (_start(program, statement.label) != 0)
     return (
         (starts or statement.reduce == "set")
-        and _plain(statement.target)
+        and is_plain(statement.target)
         and set(indices(statement.target)) - {fixed} == outer
     )
 
 
 def _ordered(statements: list[Statement]) -> tuple[Idx, ...]:
-    """The loops in order: innermost the index that most elements have as last subscript, so that memory is read in a row.
+    """The loops in order: innermost the index that most elements have as last subscript.
 
-    If that index is reduced, the other reduced ones come just outside it, so that the sum stays in a register. A short
-    reduction comes innermost of all.
+    If that index is reduced, the other reduced ones come just outside it, so that the sum stays in
+    a register. A short reduction comes innermost of all.
     """
     for statement in statements:
-        if statement.reduce == "set" and not _plain(statement.target):
+        if statement.reduce == "set" and not is_plain(statement.target):
             return statement.loops
     loops, written = statements[0].loops, indices(statements[0].target)
     own = [index for index in loops if index in written]
@@ -382,7 +305,7 @@ def _ordered(statements: list[Statement]) -> tuple[Idx, ...]:
 def _without_stores(
     steps: tuple[Step, ...], kept: set[Symbol]
 ) -> tuple[tuple[Step, ...], set[Symbol]]:
-    """The steps with tensors that live only at one point of one nest made local, and these tensors' labels."""
+    """The steps, with tensors that live at one point of one nest only made local; their labels."""
     uses: dict[Symbol, int] = {}
     for step in steps:
         for label in touched(step):
@@ -397,7 +320,7 @@ def _without_stores(
 
 
 def _only_here(nest: Nest) -> Iterator[Symbol]:
-    """The tensors that the nest defines from nothing and that all its statements access at one point."""
+    """The tensors that the nest defines from nothing and whose accesses are all at one point."""
     for statement in nest.statements:
         touching = {
             access
@@ -421,65 +344,3 @@ def _unstored(step: Step, local: set[Symbol]) -> Step:
 def _nests(steps: Iterable[Step]) -> Iterator[Nest]:
     """The nests outside recurrences."""
     return (step for step in steps if isinstance(step, Nest))
-
-
-def touched(step: _Item) -> tuple[Symbol, ...]:
-    """The labels of the tensors and sizes that a step reads or writes, each once."""
-    if isinstance(step, Loop):
-        return tuple(dict.fromkeys(label for inner in step.steps for label in touched(inner)))
-    if isinstance(step, Fill):
-        return (step.label,)
-    if isinstance(step, Gemm):
-        return tuple(map(label_of, (step.target, step.left, step.right)))
-    found = (access for s in step.statements for access in (s.target, *s.reads))
-    return tuple(dict.fromkeys(map(label_of, found)))
-
-
-def _written(step: _Item) -> set[Symbol]:
-    if isinstance(step, Loop):
-        return {label for inner in step.steps for label in _written(inner)}
-    if isinstance(step, Fill):
-        return {step.label}
-    if isinstance(step, Gemm):
-        return {label_of(step.target)}
-    return {statement.label for statement in step.statements}
-
-
-def _conflict(step: _Item, statement: Statement) -> bool:
-    """Whether a statement may not move before a step: one writes what the other reads or writes."""
-    own = {statement.label, *map(label_of, statement.reads)}
-    return bool(_written(step) & own) or statement.label in touched(step)
-
-
-def _fusable(earlier: Statement, later: Statement) -> bool:
-    """Whether two statements that share a written tensor use it at the same point only.
-
-    Both must access one element, the same, and a different one at every loop point.
-    """
-    for label in {earlier.label, later.label}:
-        shared = [
-            {access for access in (s.target, *s.reads) if label_of(access) == label}
-            for s in (earlier, later)
-        ]
-        if all(shared):
-            both = shared[0] | shared[1]
-            if len(both) != 1 or not _injective(next(iter(both)), later.loops):
-                return False
-    return True
-
-
-def _injective(access: Expr, loops: Iterable[Idx]) -> bool:
-    """Whether different loop points give different elements: every loop index is a subscript by itself."""
-    return set(loops) <= set(subscripts_of(access))
-
-
-def _plain(access: Expr) -> bool:
-    """Whether the subscripts are distinct indices; a scalar has none."""
-    subscripts = subscripts_of(access)
-    return all(isinstance(s, Idx) for s in subscripts) and len(set(subscripts)) == len(subscripts)
-
-
-def _inside(access: Expr) -> Iterator[Expr]:
-    """The elements that are read to form an element's subscripts."""
-    for subscript in subscripts_of(access):
-        yield from accesses(subscript)

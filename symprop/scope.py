@@ -1,4 +1,6 @@
-"""The scope: hands out tensors and collects equations while a network is declared, then freezes into a Program."""
+"""The scope: hands out tensors and collects equations while a network is declared, then freezes
+into a Program.
+"""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ ROLES = ("input", "target", "parameter", "state", "noise", "intermediate", "cons
 
 
 def extent(index: Idx) -> Expr:
-    """The number of values that an index takes: an Integer, or a Symbol such as the batch size m."""
+    """The number of values that an index takes: an Integer, or a Symbol such as m."""
     return index.upper - index.lower + 1
 
 
@@ -34,11 +34,12 @@ def check_from_zero(index: Idx, where: str) -> None:
 class Tensor:
     """A named array with one index per axis; without axes, a scalar.
 
-    ``axes`` carry the extents (and the letters by which the axes are called when printed). ``role`` says who gives the
-    values: ``input`` and ``target`` the caller, ``parameter`` training, ``state`` the optimizer, ``noise`` a generator
-    afresh at each step, ``intermediate`` and ``constant`` equations; differentiation stops at a ``constant``. ``init``
-    names how a parameter or state starts. ``order`` is 0 for a declared tensor and positive for a cotangent; it keeps
-    the cotangents of different derivatives apart, whatever users call their tensors.
+    ``axes`` carry the extents (and the letters by which the axes are called when printed). ``role``
+    says who gives the values: ``input`` and ``target`` the caller, ``parameter`` training,
+    ``state`` the optimizer, ``noise`` a generator afresh at each step, ``intermediate`` and
+    ``constant`` equations; differentiation stops at a ``constant``. ``init`` names how a parameter
+    or state starts. ``order`` is 0 for a declared tensor and positive for a cotangent; it keeps the
+    cotangents of different derivatives apart, whatever users call their tensors.
 
     >>> from sympy import Idx
     >>> W = Tensor("W", (Idx("j", 3), Idx("k", 2)), role="parameter")
@@ -55,7 +56,8 @@ class Tensor:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", self.name):
             raise DeclarationError(
-                f"tensor name {self.name!r}: expected a letter followed by letters, digits and underscores"
+                f"tensor name {self.name!r}: expected a letter followed by letters, digits and "
+                "underscores"
             )
         if self.role not in ROLES:
             raise DeclarationError(
@@ -71,7 +73,9 @@ class Tensor:
 
     @cached_property
     def label(self) -> Symbol:
-        """The SymPy symbol that stands for the tensor; a prime, which no name can hold, marks a cotangent."""
+        """The SymPy symbol that stands for the tensor; a prime, which no name can hold, marks a
+        cotangent.
+        """
         return Symbol(self.name if self.order == 0 else f"{self.name}′{self.order}")
 
     @property
@@ -83,7 +87,8 @@ class Tensor:
         subscripts = subscripts if isinstance(subscripts, tuple) else (subscripts,)
         if len(subscripts) != len(self.axes):
             raise ShapeError(
-                f"tensor {self.name} has {len(self.axes)} axes, but {len(subscripts)} subscripts were given: {subscripts}"
+                f"tensor {self.name} has {len(self.axes)} axes, but {len(subscripts)} subscripts "
+                f"were given: {subscripts}"
             )
         return IndexedBase(self.label)[subscripts] if subscripts else self.label
 
@@ -103,7 +108,9 @@ def subscripts_of(access: Expr) -> tuple[Expr, ...]:
 
 @lru_cache(maxsize=65536)
 def accesses(value: Expr) -> tuple[Expr, ...]:
-    """The elements that a value reads, each once, by name: ``Indexed`` and plain symbols, none inside a subscript."""
+    """The elements that a value reads, each once, by name: ``Indexed`` and plain symbols, none
+    inside a subscript.
+    """
     return tuple(sorted(set(_walk_accesses(value)), key=str))
 
 
@@ -117,7 +124,7 @@ def _walk_accesses(value: Expr) -> Iterator[Expr]:
 
 @lru_cache(maxsize=65536)
 def indices(value: Expr) -> tuple[Idx, ...]:
-    """The indices that occur in an expression, subscripts included, in order of first occurrence."""
+    """The indices in an expression, subscripts included, in order of first occurrence."""
     return tuple(dict.fromkeys(_walk_indices(value)))
 
 
@@ -130,7 +137,9 @@ def _walk_indices(value: Expr) -> Iterator[Idx]:
 
 
 def fresh_index(index: Idx, taken: set[Idx]) -> Idx:
-    """An index of the same extent whose name none of the taken ones has; the same for the same arguments."""
+    """An index of the same extent whose name none of the taken ones has; the same for the same
+    arguments.
+    """
     names = {str(other.label) for other in taken}
     stem, number = str(index.label).rstrip("0123456789"), 2
     name = str(index.label)
@@ -144,7 +153,9 @@ def renamed_index(index: Idx, name: str) -> Idx:
 
 
 def subscript_bounds(subscript: Expr) -> tuple[Expr, Expr] | None:
-    """The least and the greatest value of an affine subscript; None where it is not affine (a gather, say)."""
+    """The least and the greatest value of an affine subscript; None where it is not affine (a
+    gather, say).
+    """
     if subscript.atoms(Indexed):
         return None
     found = indices(subscript)
@@ -160,7 +171,8 @@ def subscript_bounds(subscript: Expr) -> tuple[Expr, Expr] | None:
 
 
 def steps_until(access: Expr, target: Expr, index: Idx) -> Expr | None:
-    """How many values of the index after its read an element is written; None where that is not plain.
+    """How many values of the index after its read an element is written; None where that is not
+    plain.
 
     In h[t + 1] ← h[t], element t is read at step t and written at step t − 1: the answer is −1.
     """

@@ -1,6 +1,8 @@
-"""Backends: what runs a program. The interpreter (``numpy``) defines the meaning, ``numba`` is the fast one.
+"""Backends: what runs a program. The interpreter (``numpy``) defines the meaning, ``numba`` is the
+fast one.
 
-Both offer ``run(program, arrays, dtype)`` for any program, and an Executable of a network for training.
+Both offer ``run(program, arrays, dtype)`` for any program, and an Executable of a network for
+training.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ Array = np.ndarray[Any, Any]
 
 
 class Executable(Protocol):
-    """A network's programs over one set of arrays: ``values`` holds parameters and optimizer state by label.
+    """A network's programs over one set of arrays: ``values`` holds parameters and optimizer state
+    by label.
 
     Arrays handed in are C-contiguous, of the model's dtype and checked; a kernel checks nothing.
     """
@@ -34,8 +37,9 @@ class Executable(Protocol):
     def train(
         self, x: Array, y: Array, order: Array, first: int, last: int, batch_size: int
     ) -> float:
-        """Train on the batches ``first`` … ``last − 1`` of the rows in the given order, updating ``values`` in place.
+        """Train on the batches ``first`` … ``last − 1`` of the rows in the given order, updating
+        ``values`` in place.
 
-        Batch i holds rows order[i·batch_size : (i + 1)·batch_size]; the last batch may be shorter. Returns the sum over
-        these batches of batch loss times batch rows.
+        Batch i holds rows order[i·batch_size : (i + 1)·batch_size]; the last batch may be shorter.
+        Returns the sum over these batches of batch loss times batch rows.
         """

@@ -1,4 +1,4 @@
-"""The Numba backend: a program's schedule as generated source, compiled. The only file that imports numba."""
+"""The Numba backend: a schedule as generated source, compiled. The only file that imports numba."""
 
 from __future__ import annotations
 
@@ -26,12 +26,13 @@ from symprop.errors import DataError
 from symprop.network import Network
 from symprop.passes.prune import prune
 from symprop.program import Program
-from symprop.schedule import Schedule, schedule
+from symprop.schedule import schedule
 from symprop.scope import BATCH
+from symprop.steps import Schedule
 from symprop.tensor import Tensor, extent, indices, subscript_bounds, subscripts_of
 
 WORK = 1 << 19
-"""About how many numbers the work buffers of predictions and losses hold: rows are taken in pieces."""
+"""About how many numbers the buffers of a prediction or loss hold: rows are taken in pieces."""
 LEAST_ROWS = 64
 UPDATED = ("parameter", "state")
 
@@ -88,7 +89,7 @@ def _shape(tensor: Tensor, sizes: Sizes) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class _Subscript:
-    """A subscript that the program itself cannot check: a gathered integer, or bounds that sizes decide."""
+    """A subscript that a program cannot check: a gathered integer, or bounds that sizes decide."""
 
     tensor: Tensor
     axis: Idx
@@ -114,7 +115,7 @@ def _unsafe(program: Program) -> tuple[_Subscript, ...]:
 def check_subscripts(
     subscripts: Iterable[_Subscript], values: Mapping[str, Array], sizes: Sizes
 ) -> None:
-    """Refuse subscripts that leave their axis: compiled code does not look, and would use foreign memory.
+    """Refuse subscripts that leave their axis: compiled code would use foreign memory.
 
     Raises DataError, naming the access, the value and the range.
     """
@@ -159,7 +160,7 @@ def _loaded(text: str, conditions: tuple[str, ...], _directory: str) -> ModuleTy
 
 
 def _call(module: ModuleType, name: str, given: list[Any]) -> Any:
-    """Call a function of a module, compiled before or from Numba's cache; a broken cache entry is compiled anew."""
+    """Call a function of a module; a broken entry of Numba's cache is compiled anew."""
     entry = getattr(module, name)
     signature = tuple(map(numba.typeof, given))
     if signature not in entry.overloads:
@@ -172,7 +173,7 @@ def _call(module: ModuleType, name: str, given: list[Any]) -> Any:
 
 
 class _Work:
-    """The work buffers of a schedule: allocated for the most rows seen so far, lent as arrays of exactly m rows."""
+    """Work buffers: allocated for the most rows seen so far, lent as arrays of exactly m rows."""
 
     def __init__(
         self,
@@ -311,7 +312,7 @@ class NumbaExecutable:
     def _pieces(
         self, name: str, count: int, **arrays: Array
     ) -> Iterator[tuple[dict[str, Array], int]]:
-        """Run a program on pieces of the rows, so that its work buffers stay small; gives these and the rows."""
+        """Run a program on pieces of the rows, to keep its buffers small; gives both."""
         entry, module = self._entries[name], self._module
         data = entry.data(**arrays)
         step = max(LEAST_ROWS, WORK // (entry.work.width or 1))
@@ -335,7 +336,8 @@ class NumbaExecutable:
     ) -> float:
         """Train on the batches first … last − 1; the sum of batch loss times batch rows.
 
-        Whole batches run in one compiled loop, a shorter last one in another call with arrays of its size.
+        Whole batches run in one compiled loop, a shorter last one in another call with arrays of
+        its size.
         """
         entry = self._entries["train"]
         data = entry.data(x=x, y=y)

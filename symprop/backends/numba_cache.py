@@ -1,4 +1,4 @@
-"""Where generated source lives: files in a private directory, named by what decides the compiled code.
+"""Where generated source lives: in a private directory, named by what decides the compiled code.
 
 The directory is ``~/.cache/symprop``, or what the environment variable SYMPROP_CACHE names.
 """
@@ -43,9 +43,10 @@ def _temporary() -> Path:
 
 
 def stored(text: str, conditions: Iterable[str]) -> Path:
-    """The file that holds a source text, named by the text and all else that decides the compiled code.
+    """The file that holds a source text, named by it and all else that decides the compiled code.
 
-    A file that holds anything else is replaced, in one step, so that another process never reads half of it.
+    A file that holds anything else is replaced, in one step, so that another process never reads
+    half of it.
     """
     content = text.encode()
     key = hashlib.sha256("\0".join((*conditions, text)).encode()).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""A loop nest as the text of a Python function for Numba. A 0-d tensor is an array of one element."""
+"""A loop nest as the text of a function for Numba. A 0-d tensor is an array of one element."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sympy import Add, Expr, Idx, Indexed, S, Symbol, cse, numbered_symbols
 from symprop.backends.numba_scalar import ScalarPrinter, subscript
 from symprop.equation import Equation
 from symprop.program import Program
-from symprop.schedule import Nest, Statement
+from symprop.steps import Nest, Statement
 from symprop.tensor import accesses, extent, indices, label_of, subscripts_of
 
 INDENT = "    "
@@ -26,7 +26,7 @@ RESERVED = re.compile(
 
 
 class Names:
-    """Python names for labels: each its own, none a keyword, a builtin or a name of the generated code."""
+    """Python names for labels: distinct, none a keyword, a builtin or a name of generated code."""
 
     def __init__(self, labels: Iterable[object] = ()):
         self._names: dict[object, str] = {}
@@ -50,7 +50,7 @@ class Names:
 
 
 def _spelled(label: str) -> str:
-    """W1 → W1, its cotangent → d_W1, that of second order → d2_W1, a product on the way to it → part_W1."""
+    """W1 → W1, its cotangent → d_W1, of second order → d2_W1, a part of its sum → part_W1."""
     name, _, order = label.partition("′")
     prefix = "" if not order else "part_" if order.startswith("-") else f"d{order}_"
     name = re.sub(r"\W", "_", name, flags=re.ASCII)
@@ -59,7 +59,7 @@ def _spelled(label: str) -> str:
 
 @dataclass(frozen=True)
 class Kernel:
-    """A function's body in tokens ‹0›, ‹1›, …, what these stand for in its first use, and which are parameters."""
+    """A function's body in tokens ‹0›, ‹1›, …, what these stand for first, which are parameters."""
 
     lines: tuple[str, ...]
     labels: tuple[Expr, ...]
@@ -88,7 +88,7 @@ class Kernel:
 
 
 class NestWriter:
-    """Writes one nest: what each point reads once into local variables, each at the outermost loop where it is known."""
+    """Writes one nest: each element is read once, in the outermost loop where it is known."""
 
     def __init__(self, nest: Nest, program: Program, dtype: np.dtype[np.generic]):
         self._nest, self._program = nest, program
@@ -175,7 +175,7 @@ class NestWriter:
         return f"F({text})" if label_of(access) in self._program.gathers else text
 
     def _depth(self, access: Expr) -> int:
-        """The loop from which an element is known; one that the nest writes is read at the point itself."""
+        """The loop where an element is known; what the nest writes is read at the point itself."""
         if label_of(access) in self._written:
             return len(self._nest.loops)
         known = set(indices(access))

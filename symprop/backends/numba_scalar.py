@@ -27,7 +27,7 @@ SUM, PRODUCT, ATOM = 1, 2, 3
 
 
 class ScalarPrinter:
-    """Prints an expression in local variables; ``local`` gives the name of a variable that holds an expression."""
+    """Prints an expression; ``local`` gives the name of a variable that holds an expression."""
 
     def __init__(self, dtype: np.dtype[np.generic], local: Callable[[Expr], str]):
         self._single = dtype == np.float32
@@ -45,7 +45,7 @@ class ScalarPrinter:
         return self._at(node, 0)
 
     def _at(self, node: Expr, level: int) -> str:
-        """The text of a node, in parentheses where the place binds stronger than the node's operator."""
+        """The text of a node, in parentheses where its place binds stronger than its operator."""
         text, own = self._text(node)
         return text if own >= level else f"({text})"
 
@@ -69,7 +69,7 @@ class ScalarPrinter:
         return text
 
     def _product(self, node: Expr) -> str:
-        """Numerators, then one division after the other: a product of denominators might overflow."""
+        """Numerators, then one division after the other: denominators multiplied might overflow."""
         coefficient, rest = node.as_coeff_Mul()
         above, below = [], []
         for factor in Mul.make_args(rest):
@@ -128,7 +128,7 @@ class ScalarPrinter:
         return f"{self._at(node, SUM)} != {self.literal(S.Zero)}"
 
     def _choice(self, kind: str, node: Expr) -> str:
-        """Sign, maximum and minimum as the interpreter compares, so that NaN goes where it goes there."""
+        """Sign, maximum and minimum compare as the interpreter does, NaN included."""
         if kind == "Select":
             condition, u, v = node.args
             return f"{self._local(u)} if {self.condition(condition)} else {self._local(v)}"

@@ -1,6 +1,7 @@
-"""A Schedule as the text of a Python module for Numba: kernels, and entries that call them in order.
+"""A Schedule as the text of a module for Numba: kernels, and entries that call them in order.
 
-Equal kernels (up to the names of their arguments) are written once, so that equal layers share one compiled function.
+Equal kernels (up to the names of their arguments) are written once, so that equal layers share one
+compiled function.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from sympy import Expr, Symbol
 from symprop.backends.numba_nest import INDENT, Kernel, Names, NestWriter
 from symprop.backends.numba_scalar import ScalarPrinter, subscript
 from symprop.program import Program
-from symprop.schedule import Fill, Gemm, Loop, Nest, Schedule, Step, split
+from symprop.schedule import split
+from symprop.steps import Fill, Gemm, Loop, Nest, Schedule, Step
 from symprop.tensor import Tensor, extent, label_of
 
 PREAMBLE = '''"""{title}
@@ -30,39 +32,28 @@ F = np.{dtype}
 OPTIONS = {{"error_model": "numpy", "fastmath": {{"afn", "arcp", "contract", "nsz", "reassoc"}}}}
 kernel = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)
 entry = numba.njit(cache=True, no_cfunc_wrapper=True, **OPTIONS)
-
-
-@numba.extending.intrinsic
-def outlined(context):
-    """Keep a kernel that is called often a function of its own: copies of it would compile for long."""
-
-    def generate(context, builder, signature, arguments):
-        builder.function.attributes.add("noinline")
-        return context.get_dummy_value()
-
-    return numba.types.void(), generate
 '''
-OFTEN = 4
-"""A kernel that an entry calls more often than this is not copied into it."""
 
 
 class Module:
-    """A module in the making: one kernel for each nest or product that differs, and the entries that call them."""
+    """A module in the making: a kernel for each different nest or product, and entries."""
 
     def __init__(self, title: str, dtype: np.dtype[np.generic]):
         self._title, self._dtype = title, dtype
-        self._kernels: dict[str, str] = {}
-        self._texts: list[str] = []
+        self._kernels: dict[str, tuple[str, Kernel]] = {}
+        self._parts: list[str] = []
 
     @property
     def text(self) -> str:
         """The whole module."""
         title = "".join(c for c in self._title if c.isprintable() and c not in '\\"')
         head = PREAMBLE.format(title=title, dtype=self._dtype.name)
-        return "\n\n".join((head, *self._texts))
+        names = dict(self._kernels.values())
+        parts = (names[part].text(part) if part in names else part for part in self._parts)
+        return "\n\n".join((head, *parts))
 
     def entry(self, name: str, program: Program, plan: Schedule) -> None:
-        """Add a function that runs a schedule; its arguments are the program's sizes and the schedule's tensors."""
+        """Add a function that runs a schedule; see ``arguments`` for what it is called with."""
         names = Names(arguments(program, plan))
         body = [INDENT + line for line in self._calls(program, plan.steps, names)]
         self._function(name, [names[label] for label in arguments(program, plan)], body)
@@ -70,10 +61,10 @@ class Module:
     def training(
         self, name: str, program: Program, plan: Schedule, rows: Expr, loss: Symbol
     ) -> None:
-        """Add a function that runs a schedule for each of a range of batches and sums batch loss times batch rows.
+        """Add a function that runs a schedule for each batch of a range and sums loss times rows.
 
-        Its arguments are, before those of an entry: the first and last batch, the stride from batch to batch, the order
-        of the rows, and for each tensor that is drawn by rows all its rows.
+        Its arguments are, before those of an entry: the first and last batch, the stride from batch
+        to batch, the order of the rows, and for each tensor that is drawn by rows all its rows.
         """
         names = Names(arguments(program, plan))
         body = [f"{INDENT}total = 0.0", f"{INDENT}for batch in range(first, last):"]
@@ -91,16 +82,15 @@ class Module:
 
     def _function(self, name: str, parameters: list[str], body: list[str]) -> None:
         head = f"@entry\ndef {name}({', '.join(parameters)}):\n"
-        self._texts.append(head + "\n".join(body or [f"{INDENT}pass"]) + "\n")
+        self._parts.append(head + "\n".join(body or [f"{INDENT}pass"]) + "\n")
 
     def _shared(self, prefix: str, kernel: Kernel) -> str:
         """The name of the kernel, added to the module if no equal one is there."""
         if kernel.key not in self._kernels:
-            count = sum(name.startswith(f"{prefix}_") for name in self._kernels.values())
-            name = f"{prefix}_{count + 1}"
-            self._kernels[kernel.key] = name
-            self._texts.append(kernel.text(name))
-        return self._kernels[kernel.key]
+            name = f"{prefix}_{sum(part.startswith(f'{prefix}_') for part in self._parts) + 1}"
+            self._kernels[kernel.key] = name, kernel
+            self._parts.append(name)
+        return self._kernels[kernel.key][0]
 
     def _calls(self, program: Program, steps: Iterable[Step], names: Names) -> Iterator[str]:
         for step in steps:

@@ -1,8 +1,9 @@
-"""The interpreter: runs a Program equation by equation in NumPy. Slow and obvious, it defines what a program means.
+"""The interpreter: runs a Program equation by equation in NumPy. Slow and obvious, it defines what
+a program means.
 
-Every loop index becomes an axis of its own; the value is evaluated on the whole grid at once and then put into the
-target. Numbers may be real or complex: comparisons look at the real part, so that complex step differentiation,
-f′(x) = Im f(x + ih)/h, holds on both sides of a kink.
+Every loop index becomes an axis of its own; the value is evaluated on the whole grid at once and
+then put into the target. Numbers may be real or complex: comparisons look at the real part, so that
+complex step differentiation, f′(x) = Im f(x + ih)/h, holds on both sides of a kink.
 """
 
 from __future__ import annotations
@@ -26,13 +27,16 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 GRID = 1 << 22
-"""Above this many loop points an equation is evaluated in slices of its first index, to bound the memory."""
+"""Above this many loop points an equation is evaluated in slices of its first index, to bound the
+memory.
+"""
 
 
 def run(program: Program, arrays: Mapping[str, Any], dtype: Any = np.float64) -> dict[str, Array]:
     """Run a program on the given arrays (by label) and return every tensor, by label.
 
-    Tensors of the program that are not given start from 0 (from −∞ under a maximum); given arrays are not changed.
+    Tensors of the program that are not given start from 0 (from −∞ under a maximum); given arrays
+    are not changed.
     """
     sizes = size_values(program, arrays)
     values = {str(t.label): _start(program, t, arrays, sizes, dtype) for t in program.tensors}
@@ -53,7 +57,8 @@ def size_values(program: Program, arrays: Mapping[str, Any]) -> dict[Symbol, int
             shape = np.shape(arrays[str(tensor.label)])
             if len(shape) != len(tensor.axes):
                 raise ShapeError(
-                    f"{tensor.label}: expected {len(tensor.axes)} axes {tensor.shape}, got shape {shape}"
+                    f"{tensor.label}: expected {len(tensor.axes)} axes {tensor.shape}, got shape "
+                    f"{shape}"
                 )
             found.update(
                 {
@@ -129,7 +134,9 @@ def _run_equation(
 
 
 def _grids(extents: list[int]) -> Iterator[tuple[Array, ...]]:
-    """The loop points, as broadcastable axes; cut into slices of the first index when there are many."""
+    """The loop points, as broadcastable axes; cut into slices of the first index when there are
+    many.
+    """
     if not extents:
         yield ()
         return
@@ -180,7 +187,8 @@ class Evaluator:
         for number, size in zip(found, extents, strict=True):
             if number.size and (number.min() < 0 or number.max() >= size):
                 raise DataError(
-                    f"{access}: subscript {number.min() if number.min() < 0 else number.max()} lies "
+                    f"{access}: subscript {number.min() if number.min() < 0 else number.max()} "
+                    "lies "
                     f"outside of an axis of extent {size}"
                 )
         return found

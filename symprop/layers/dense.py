@@ -19,15 +19,16 @@ class Dense:
         z[b, j] = Σ_k W[j, k] x[b, k] + b[j]
         a[b, j] = f(z[b, j])
 
-    x has axes (batch, inputs), W (units, inputs), b (units), z and a (batch, units). W[j, k] leads from input k to
-    unit j, as in the textbooks' w_jk and in PyTorch; Keras keeps the transpose.
+    x has axes (batch, inputs), W (units, inputs), b (units), z and a (batch, units). W[j, k] leads
+    from input k to unit j, as in the textbooks' w_jk and in PyTorch; Keras keeps the transpose.
 
-    ``activation`` is a built-in's name, a SymPy expression in one symbol, or None for a = z. ``initializer`` is that of
-    W by name; by default the one that suits the activation (He for the ReLU family, LeCun for selu, Glorot otherwise).
-    b starts from 0: symmetry is broken by W already.
+    ``activation`` is a built-in's name, a SymPy expression in one symbol, or None for a = z.
+    ``initializer`` is that of W by name; by default the one that suits the activation (He for the
+    ReLU family, LeCun for selu, Glorot otherwise). b starts from 0: symmetry is broken by W
+    already.
 
-    Raises ArgumentError and ArgumentTypeError for units that are no positive whole number, UnknownNameError and
-    DeclarationError for an activation that is not known or cannot be computed.
+    Raises ArgumentError and ArgumentTypeError for units that are no positive whole number,
+    UnknownNameError and DeclarationError for an activation that is not known or cannot be computed.
 
     >>> from symprop import Network
     >>> print(Network([Dense(2, activation="tanh")], inputs=3, loss="mse").named("W1").shape)

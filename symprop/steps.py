@@ -1,0 +1,173 @@
+"""What a schedule is made of, and what its steps read and write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+from sympy import Expr, Idx, Symbol
+
+from symprop.equation import Equation, Reduce
+from symprop.tensor import Tensor, accesses, indices, label_of, subscripts_of
+
+
+@dataclass(frozen=True)
+class Statement:
+    """At each point of the loops, put ``value`` into ``target`` as the equation ``source`` says.
+
+    ``fresh``: the target holds nothing yet, so that it is assigned. ``stored`` is False for a
+    target that lives only within its nest, as a local scalar.
+    """
+
+    target: Expr
+    value: Expr
+    loops: tuple[Idx, ...]
+    reduce: Reduce
+    source: Equation
+    fresh: bool = False
+    stored: bool = True
+
+    @cached_property
+    def label(self) -> Symbol:
+        return label_of(self.target)
+
+    @cached_property
+    def reads(self) -> tuple[Expr, ...]:
+        """The elements that are read, those inside subscripts included."""
+        found = dict.fromkeys(accesses(self.value))
+        for access in (self.target, *found):
+            found.update(dict.fromkeys(_inside(access)))
+        return tuple(found)
+
+
+@dataclass(frozen=True)
+class Nest:
+    """Loops, outermost first, around statements that run one after the other at each point."""
+
+    loops: tuple[Idx, ...]
+    statements: tuple[Statement, ...]
+
+    def depth(self, statement: Statement) -> int:
+        """After how many loops the target is fixed; the loops inside reduce into a local scalar."""
+        if statement.reduce == "set":
+            return len(self.loops)
+        own = set(indices(statement.target))
+        return max((n for n, index in enumerate(self.loops, start=1) if index in own), default=0)
+
+
+@dataclass(frozen=True)
+class Gemm:
+    """target ← left · right, summed over one index, for every value of the batch indices.
+
+    The accesses may begin with subscripts that are fixed within a recurrence, then come the
+    ``batch`` indices, then those of the product: (row, summed) or (summed, row), (summed, column)
+    or (column, summed).
+    """
+
+    target: Expr
+    left: Expr
+    right: Expr
+    summed: Idx
+    batch: tuple[Idx, ...]
+    fixed: Idx | None
+    source: Equation
+
+
+@dataclass(frozen=True)
+class Fill:
+    """Every element of the tensor ← value."""
+
+    label: Symbol
+    value: Expr
+
+
+@dataclass(frozen=True)
+class Loop:
+    """The steps of a recurrence, for one value of its index after the other."""
+
+    index: Idx
+    reverse: bool
+    steps: tuple[Step, ...]
+
+
+Step = Nest | Gemm | Fill | Loop
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Steps in their order, the given tensors that they use, and those that need a buffer."""
+
+    steps: tuple[Step, ...]
+    given: tuple[Tensor, ...]
+    buffers: tuple[Tensor, ...]
+
+
+class Fused(Protocol):
+    """A nest, finished or not."""
+
+    @property
+    def statements(self) -> Sequence[Statement]: ...
+
+
+def touched(step: Step | Fused) -> tuple[Symbol, ...]:
+    """The labels of the tensors and sizes that a step reads or writes, each once."""
+    if isinstance(step, Loop):
+        return tuple(dict.fromkeys(label for inner in step.steps for label in touched(inner)))
+    if isinstance(step, Fill):
+        return (step.label,)
+    if isinstance(step, Gemm):
+        return tuple(map(label_of, (step.target, step.left, step.right)))
+    found = (access for s in step.statements for access in (s.target, *s.reads))
+    return tuple(dict.fromkeys(map(label_of, found)))
+
+
+def written(step: Step | Fused) -> set[Symbol]:
+    if isinstance(step, Loop):
+        return {label for inner in step.steps for label in written(inner)}
+    if isinstance(step, Fill):
+        return {step.label}
+    if isinstance(step, Gemm):
+        return {label_of(step.target)}
+    return {statement.label for statement in step.statements}
+
+
+def conflict(step: Step | Fused, statement: Statement) -> bool:
+    """Whether a statement may not move before a step: one writes what the other reads or writes."""
+    own = {statement.label, *map(label_of, statement.reads)}
+    return bool(written(step) & own) or statement.label in touched(step)
+
+
+def fusable(earlier: Statement, later: Statement) -> bool:
+    """Whether two statements that share a written tensor use it at the same point only.
+
+    Both must access one element, the same, and a different one at every loop point.
+    """
+    for label in {earlier.label, later.label}:
+        shared = [
+            {access for access in (s.target, *s.reads) if label_of(access) == label}
+            for s in (earlier, later)
+        ]
+        if all(shared):
+            both = shared[0] | shared[1]
+            if len(both) != 1 or not injective(next(iter(both)), later.loops):
+                return False
+    return True
+
+
+def injective(access: Expr, loops: Iterable[Idx]) -> bool:
+    """Whether loop points have elements of their own: every loop index is a subscript."""
+    return set(loops) <= set(subscripts_of(access))
+
+
+def is_plain(access: Expr) -> bool:
+    """Whether the subscripts are distinct indices; a scalar has none."""
+    subscripts = subscripts_of(access)
+    return all(isinstance(s, Idx) for s in subscripts) and len(set(subscripts)) == len(subscripts)
+
+
+def _inside(access: Expr) -> Iterator[Expr]:
+    """The elements that are read to form an element's subscripts."""
+    for subscript in subscripts_of(access):
+        yield from accesses(subscript)
