@@ -24,6 +24,7 @@ from symprop.backends.numpy import Evaluator, size_values
 from symprop.backends.numpy import _start as start_array
 from symprop.errors import DataError
 from symprop.network import Network
+from symprop.passes import lower
 from symprop.passes.prune import prune
 from symprop.program import Program
 from symprop.schedule import schedule
@@ -217,7 +218,7 @@ class _Entry:
 
     def __init__(self, name: str, program: Program, outputs: Iterable[Tensor], dtype: Dtype):
         outputs = tuple(outputs)
-        self.name, self.program, self.dtype = name, prune(program, outputs), dtype
+        self.name, self.program, self.dtype = name, prune(lower(program, outputs)), dtype
         self.plan = schedule(self.program, keep={tensor.label for tensor in outputs})
         self.batches = batch_tensors(self.plan)
         self._unsafe = _unsafe(self.program)

@@ -1,0 +1,93 @@
+"""One row per public thing: ``PUBLIC`` maps each public name to what exercises it.
+
+``PROGRAMS``, the programs that are no layers yet, are gathered here too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import symprop
+from symprop.optimizers import SGD, Adam
+from sympy import Expr
+
+from programs import PROGRAMS, TIED, Array, Case, case, draw, tied_max_pool
+
+__all__ = [
+    "PROGRAMS",
+    "PUBLIC",
+    "TIED",
+    "Array",
+    "Case",
+    "case",
+    "draw",
+    "network",
+    "network_case",
+    "tied_max_pool",
+]
+
+
+def network(activation: Any = "tanh", loss: Any = "mse") -> symprop.Network:
+    layers = [symprop.Dense(3, activation=activation), symprop.Dense(2)]
+    return symprop.Network(layers, inputs=2, loss=loss)
+
+
+def network_case(net: symprop.Network, x: Array, y: Array, seed: int = 0) -> Case:
+    """A network on data, with parameters drawn alike for every activation."""
+    generator = np.random.default_rng(seed)
+    arrays = {"x": x, "y": y}
+    for parameter in net.parameters:
+        shape = tuple(int(n) for n in parameter.shape)
+        arrays[parameter.name] = generator.uniform(-0.8, 0.8, shape)
+    return Case(net.forward, arrays, net.named("L"), net.parameters)
+
+
+def _gradient_check(net: symprop.Network) -> None:
+    assert symprop.check_gradients(net, draw(1, 4, 2), draw(2, 4, 2)) < 1e-10
+
+
+def _custom_loss() -> None:
+    loss: Expr = (symprop.prediction - symprop.target) ** 4
+    _gradient_check(network(loss=loss))
+
+
+def _errors() -> None:
+    assert issubclass(symprop.errors.ShapeError, (symprop.errors.SymPropError, ValueError))
+
+
+def _backends() -> None:
+    case = network_case(network(), draw(1, 4, 2), draw(2, 4, 2))
+    assert symprop.check_backends(case.program, case.arrays) < 1e-10
+
+
+def _load() -> None:
+    import tempfile
+    from pathlib import Path
+
+    with tempfile.TemporaryDirectory() as folder:
+        model = network().compile(backend="numpy", dtype="float64")
+        model.save(Path(folder) / "model.npz")
+        loaded = symprop.load(Path(folder) / "model.npz")
+        assert np.array_equal(loaded.predict(draw(1, 4, 2)), model.predict(draw(1, 4, 2)))
+
+
+def _check_program() -> None:
+    row = PROGRAMS["mlp"]
+    assert symprop.check_program(row.program, row.arrays, row.of, row.wrt) < 1e-12
+
+
+PUBLIC: dict[str, Callable[[], Any]] = {
+    "SGD": lambda: network().step(SGD(0.1, momentum=0.9, nesterov=True)),
+    "Adam": lambda: network().step(Adam(0.01)),
+    "Dense": lambda: network().gradients,
+    "Network": lambda: network().gradients,
+    "prediction": _custom_loss,
+    "target": _custom_loss,
+    "check_gradients": lambda: _gradient_check(network()),
+    "check_backends": _backends,
+    "check_program": _check_program,
+    "errors": _errors,
+    "load": _load,
+}

@@ -1,0 +1,156 @@
+"""Optimizers: ten steps against NumPy written from the papers, and refusals."""
+
+from __future__ import annotations
+
+import fractions
+
+import numpy as np
+import pytest
+from symprop import SGD, Adam
+from symprop.backends.numpy import run
+from symprop.errors import ArgumentError, ArgumentTypeError, UnknownNameError
+from symprop.optimizers import optimizer
+from symprop.scope import Scope, index
+
+from cases import draw, network
+
+STEPS = 10
+
+
+def gradients():
+    return draw(7, STEPS, 4)
+
+
+def sgd(rate, momentum=0.0, nesterov=False):
+    w, velocity, path = draw(3, 4), np.zeros(4), []
+    for g in gradients():
+        velocity = momentum * velocity + g
+        w = w - rate * (g + momentum * velocity if nesterov else velocity)
+        path.append(w)
+    return path
+
+
+def adam(rate=0.001, first=0.9, second=0.999, epsilon=1e-8):
+    w, m, v, path = draw(3, 4), np.zeros(4), np.zeros(4), []
+    for t, g in enumerate(gradients(), start=1):
+        m = first * m + (1 - first) * g
+        v = second * v + (1 - second) * g * g
+        w = w - rate * (m / (1 - first**t)) / (np.sqrt(v / (1 - second**t)) + epsilon)
+        path.append(w)
+    return path
+
+
+def steps_of(given):
+    """The parameter after each of ten steps, its state carried over."""
+    scope, i = Scope(), index("i", 4)
+    w, g = scope.tensor("w", (i,), role="parameter"), scope.tensor("g", (i,), role="input")
+    given.declare(scope, (w,), (g,))
+    program = scope.freeze((w,))
+    states = {t.name: t for t in program.with_role("state")}
+    values = {name: np.full([int(n) for n in t.shape], t.init) for name, t in states.items()}
+    values["w"], path = draw(3, 4), []
+    for gradient in gradients():
+        after = run(program, {**values, "g": gradient})
+        values = {name: after[name] for name in values}
+        path.append(values["w"])
+    return path
+
+
+CASES = {
+    "sgd": (SGD(0.1), sgd(0.1)),
+    "momentum": (SGD(0.1, momentum=0.9), sgd(0.1, 0.9)),
+    "nesterov": (SGD(0.1, momentum=0.9, nesterov=True), sgd(0.1, 0.9, nesterov=True)),
+    "adam": (Adam(), adam()),
+    "adam-settings": (Adam(0.05, 0.8, 0.95, 1e-3), adam(0.05, 0.8, 0.95, 1e-3)),
+    "adam-no-momentum": (Adam(0.05, beta_1=0), adam(0.05, 0.0)),
+    "adam-no-memory": (Adam(0.05, beta_1=0.5, beta_2=0), adam(0.05, 0.5, 0.0)),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_ten_steps_equal_the_formulas_of_the_paper(name):
+    given, expected = CASES[name]
+    np.testing.assert_allclose(steps_of(given), expected, rtol=1e-12, atol=1e-14)
+
+
+def test_nesterov_looks_ahead():
+    assert not np.allclose(CASES["momentum"][1], CASES["nesterov"][1])
+
+
+def test_a_whole_training_step_is_one_program():
+    """Forward pass, gradients and update from the network, against plain SGD on the gradients
+    alone.
+    """
+    net = network()
+    arrays = {"x": draw(1, 5, 2), "y": draw(2, 5, 2), "alpha": 0.1}
+    arrays |= {p.name: draw(3 + i, *map(int, p.shape)) for i, p in enumerate(net.parameters)}
+    before = run(net.gradients, {k: v for k, v in arrays.items() if k != "alpha"})
+    after = run(net.step(SGD(0.1)), arrays)
+    for parameter in net.parameters:
+        gradient = before[str(parameter.cotangent(1).label)]
+        expected = arrays[parameter.name] - 0.1 * gradient
+        np.testing.assert_allclose(after[parameter.name], expected, rtol=1e-14)
+    assert after["L"] == before["L"]
+
+
+def test_the_learning_rate_is_a_state_that_can_be_changed():
+    for given in (SGD(0.25), Adam(0.25)):
+        (rate,) = (t for t in network().update(given).with_role("state") if t.name == "alpha")
+        assert (rate.init, rate.axes) == (0.25, ())
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: SGD(0), "SGD: learning_rate: expected more than 0, got 0"),
+        (lambda: SGD(-1.0), "SGD: learning_rate: expected more than 0, got -1.0"),
+        (lambda: SGD(float("nan")), "SGD: learning_rate: expected more than 0, got nan"),
+        (lambda: SGD(float("inf")), "SGD: learning_rate: expected more than 0, got inf"),
+        (lambda: SGD(0.1, 1), "SGD: momentum: expected at least 0 and less than 1, got 1"),
+        (lambda: SGD(0.1, -0.1), "SGD: momentum: expected at least 0 and less than 1, got -0.1"),
+        (
+            lambda: SGD(0.1, nesterov=True),
+            "SGD: nesterov=True needs a momentum above 0, got momentum=0",
+        ),
+        (lambda: Adam(0), "Adam: learning_rate: expected more than 0, got 0"),
+        (lambda: Adam(0.1, 1.0), "Adam: beta_1: expected at least 0 and less than 1, got 1.0"),
+        (lambda: Adam(0.1, 0.9, 2), "Adam: beta_2: expected at least 0 and less than 1, got 2"),
+        (lambda: Adam(epsilon=0), "Adam: epsilon: expected more than 0, got 0"),
+    ],
+)
+def test_a_setting_outside_its_range_is_refused(make, message):
+    with pytest.raises(ArgumentError) as caught:
+        make()
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("given", ["0.1", None, True, 1j, [0.1]])
+def test_a_setting_that_is_no_number_is_refused(given):
+    with pytest.raises(ArgumentTypeError, match="SGD: learning_rate: expected a number, got"):
+        SGD(given)
+
+
+@pytest.mark.parametrize("given", [np.float32(0.5), np.float64(0.5), fractions.Fraction(1, 2), 1])
+def test_any_real_number_is_a_setting(given):
+    network().update(SGD(given))
+
+
+def test_an_optimizer_by_name_has_its_defaults():
+    assert optimizer("sgd") == SGD()
+    assert optimizer("adam") == Adam()
+    given = SGD(0.3)
+    assert optimizer(given) is given
+
+
+@pytest.mark.parametrize(("given", "near"), [("Adam", "adam"), ("SGD", "sgd"), ("rmsprop", None)])
+def test_an_unknown_optimizer_is_refused(given, near):
+    with pytest.raises(UnknownNameError) as caught:
+        network().update(given)
+    assert f"optimizer: unknown name {given!r}; " in str(caught.value)
+    assert near is None or f"did you mean {near!r}?" in str(caught.value)
+
+
+@pytest.mark.parametrize("given", [SGD, Adam, 0.1, None])
+def test_what_is_no_optimizer_is_refused(given):
+    with pytest.raises(ArgumentTypeError, match="optimizer: expected a name or an object such as"):
+        network().update(given)
