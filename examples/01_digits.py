@@ -1,4 +1,4 @@
-"""Derive backpropagation for a classifier, write it to backprop.tex, and train it on real digits."""
+"""Derive backpropagation for a classifier, write it as LaTeX, and train it on real digits."""
 
 import time
 

@@ -58,7 +58,7 @@ class Activation(Protocol):
     def name(self) -> str: ...
     @property
     def initializer(self) -> str: ...
-    def declare(self, scope: Scope, source: Tensor, target: Tensor) -> None: ...
+    def apply(self, scope: Scope, source: Tensor, target: Tensor) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Elementwise:
     initializer: str = "glorot_uniform"
     latex: str = ""
 
-    def declare(self, scope: Scope, source: Tensor, target: Tensor) -> None:
+    def apply(self, scope: Scope, source: Tensor, target: Tensor) -> None:
         """a[…] = f(z[…])."""
         value = self.expression.xreplace({ARGUMENT: source[source.axes]})
         scope.define(target[target.axes], value, step="activation")
@@ -92,7 +92,7 @@ class Softmax:
     name: str = "softmax"
     initializer: str = "glorot_uniform"
 
-    def declare(self, scope: Scope, source: Tensor, target: Tensor) -> None:
+    def apply(self, scope: Scope, source: Tensor, target: Tensor) -> None:
         """The four equations: shift, exponentials, their sum, quotient."""
         *batch, last = source.axes
         suffix = source.name.lstrip("z")
@@ -196,19 +196,12 @@ def known_name(kind: str, given: str, known: Iterable[str]) -> str:
     raise UnknownNameError(f"{kind}: unknown name {given!r}; {hint}known are {', '.join(names)}")
 
 
-LOWERED = (
-    sympy.exp,
-    sympy.log,
-    sympy.erf,
-    sympy.erfc,
-    sympy.sin,
-    sympy.cos,
-    sympy.tan,
-    sympy.asin,
-    sympy.acos,
+LOWERED: tuple[type, ...] = (
+    *(sympy.exp, sympy.log, sympy.erf, sympy.erfc),
+    *(sympy.sin, sympy.cos, sympy.tan, sympy.asin, sympy.acos, sympy.atan),
+    *(sympy.sinh, sympy.cosh, sympy.tanh, sympy.asinh, sympy.acosh, sympy.atanh),
+    *(Indicator, Sign, Absolute, Maximum, Minimum, Select),
 )
-LOWERED += (sympy.atan, sympy.sinh, sympy.cosh, sympy.tanh, sympy.asinh, sympy.acosh, sympy.atanh)
-LOWERED += (Indicator, Sign, Absolute, Maximum, Minimum, Select)
 """The scalar functions that every backend computes."""
 
 

@@ -101,7 +101,7 @@ class Network:
         gradients = self.raw_gradients.outputs
         scope.adopt(*self.parameters, *gradients)
         with scope.layer("optimizer", numbered=False):
-            optimizer(given).declare(scope, self.parameters, gradients)
+            optimizer(given).update(scope, self.parameters, gradients)
         return scope.freeze(outputs=self.parameters)
 
     def step(self, given: Any = "sgd") -> Program:

@@ -21,7 +21,7 @@ class Optimizer(Protocol):
     of each.
     """
 
-    def declare(
+    def update(
         self, scope: Scope, parameters: tuple[Tensor, ...], gradients: tuple[Tensor, ...]
     ) -> None: ...
 
@@ -79,7 +79,7 @@ class SGD:
         if self.nesterov and not self.momentum:
             raise ArgumentError("SGD: nesterov=True needs a momentum above 0, got momentum=0")
 
-    def declare(
+    def update(
         self, scope: Scope, parameters: tuple[Tensor, ...], gradients: tuple[Tensor, ...]
     ) -> None:
         """Write the update of each parameter."""
@@ -130,7 +130,7 @@ class Adam:
         _number("Adam: beta_2", self.beta_2, 0, 1, low_included=True)
         _number("Adam: epsilon", self.epsilon, 0)
 
-    def declare(
+    def update(
         self, scope: Scope, parameters: tuple[Tensor, ...], gradients: tuple[Tensor, ...]
     ) -> None:
         """Write the step count, its two corrections, and moments and update of each parameter."""

@@ -460,7 +460,7 @@ def sgd_in_place(scope: Scope) -> tuple[Any, ...]:
     w = scope.tensor("w", (i,), role="parameter")
     x = scope.tensor("x", (i,), role="input")
     gradient = scope.tensor("gradient", (i,), role="input")
-    SGD(0.1).declare(scope, (w,), (gradient,))
+    SGD(0.1).update(scope, (w,), (gradient,))
     p = scope.tensor("p")
     scope.define(p[()], w[i] * x[i], over=(i,))
     loss = scope.tensor("L")
@@ -478,7 +478,7 @@ def adam_in_place(scope: Scope) -> tuple[Any, ...]:
     i = index("i", 3)
     w = scope.tensor("w", (i,), role="parameter")
     gradient = scope.tensor("gradient", (i,), role="input")
-    Adam(0.1, epsilon=0.01).declare(scope, (w,), (gradient,))
+    Adam(0.1, epsilon=0.01).update(scope, (w,), (gradient,))
     loss = weighted_loss(scope, w, (i,))
     states = [t for t in scope.freeze().tensors if t.name in ("alpha", "m_w", "v_w")]
     arrays = {
@@ -510,7 +510,7 @@ def cross_entropy(scope: Scope) -> tuple[Any, ...]:
     z = scope.tensor("z", (b, k), role="input")
     y = scope.tensor("y", (b, k), role="target")
     a = scope.tensor("a", (b, k))
-    symprop.activations.ACTIVATIONS["softmax"].declare(scope, z, a)
+    symprop.activations.ACTIVATIONS["softmax"].apply(scope, z, a)
     loss = scope.tensor("L")
     scope.define(loss[()], -y[b, k] * sympy.log(a[b, k]) / BATCH, over=(b, k))
     return {"z": 3 * draw(1, 5, 4), "y": np.eye(4)[[0, 3, 1, 1, 2]]}, loss, (z,)

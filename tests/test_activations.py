@@ -189,7 +189,7 @@ def softmax(values, dtype=np.float64):
     scope = Scope()
     i, j = index("i", values.shape[0]), index("j", values.shape[1])
     x, y = scope.tensor("z1", (i, j), role="input"), scope.tensor("y", (i, j))
-    ACTIVATIONS["softmax"].declare(scope, x, y)
+    ACTIVATIONS["softmax"].apply(scope, x, y)
     return run(scope.freeze(), {"z1": values}, dtype)["y"]
 
 

@@ -44,7 +44,7 @@ def steps_of(given):
     """The parameter after each of ten steps, its state carried over."""
     scope, i = Scope(), index("i", 4)
     w, g = scope.tensor("w", (i,), role="parameter"), scope.tensor("g", (i,), role="input")
-    given.declare(scope, (w,), (g,))
+    given.update(scope, (w,), (g,))
     program = scope.freeze((w,))
     states = {t.name: t for t in program.with_role("state")}
     values = {name: np.full([int(n) for n in t.shape], t.init) for name, t in states.items()}

@@ -7,10 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import sympy
-from sympy import Idx, IndexedBase, Symbol, exp, log
-
-from cases import PROGRAMS, Case
-from oracles import worst_error
 from symprop import Dense, Network, passes, prediction, target
 from symprop.activations import ACTIVATIONS, ARGUMENT
 from symprop.adjoint import backward, partial
@@ -24,6 +20,10 @@ from symprop.passes.prune import prune
 from symprop.passes.reuse import expressed, reuse_stored
 from symprop.passes.stabilize import stabilize, stable
 from symprop.program import Program
+from sympy import Idx, IndexedBase, Symbol, exp, log
+
+from cases import PROGRAMS, Case
+from oracles import worst_error
 
 PASSES = {
     "inline": lambda program: inline(program, kept(program)),

@@ -61,5 +61,5 @@ class Dense:
                 bias = scope.tensor(f"b{number}", (j,), role="parameter", init="zeros")
                 scope.define(z[b, j], bias[j], step="pre-activation")
             output = scope.tensor(name or f"a{number}", (b, j))
-            self.activation.declare(scope, z, output)
+            self.activation.apply(scope, z, output)
         return output
