@@ -46,6 +46,8 @@ from symprop.primitives import (
 )
 from symprop.tensor import accesses
 
+LARGEST = 90
+"""Above this many parts a value stays as it is: rational algebra takes seconds, and finds little."""
 CHEAP = (Indicator, Sign, Absolute, Maximum, Minimum, Select)
 
 
@@ -153,7 +155,12 @@ def connected(value: Expr) -> list[Expr]:
 
 def cheapest(values: Iterable[Expr]) -> Expr:
     """The one of least cost; of those, the shortest to write; of those, the first."""
-    return min(values, key=lambda value: (cost(value), sum(1 for _ in preorder_traversal(value))))
+    return min(values, key=lambda value: (cost(value), parts_of(value)))
+
+
+def parts_of(value: Expr) -> int:
+    """The length of a value as it is written: every symbol, number and operation."""
+    return sum(1 for _ in preorder_traversal(value))
 
 
 def _is_monomial(value: Expr) -> bool:
@@ -236,6 +243,8 @@ def _scale_into_select(value: Expr) -> Expr:
 
 def candidates(value: Expr) -> Iterator[Expr]:
     """Equal forms of a value: in lowest terms, factored, as a sum of fractions."""
+    if parts_of(value) > LARGEST:
+        return
     for form, meaning in views((value,)):
         (abstract,) = form
         for result in _rational_forms(abstract):

@@ -16,7 +16,7 @@ from functools import lru_cache
 from sympy import Add, Expr, Mul, Pow, Symbol, exp, expand_mul, fraction, log
 
 from symprop.equation import Equation
-from symprop.passes.algebra import cheapest, connected, cost, positive_factors, tidy, views
+from symprop.passes.algebra import cheapest, connected, cost, parts_of, positive_factors, tidy, views
 from symprop.passes.rewrite import Stored, elements, replaced, stored_values
 from symprop.primitives import Select
 from symprop.program import Program
@@ -24,6 +24,9 @@ from symprop.tensor import accesses, label_of
 
 RESULT = Symbol("stored")
 """Stands for the stored value while a value is expressed in it."""
+
+LARGEST_SOLVED = 60
+"""Above this many parts nothing is eliminated from a value: it takes seconds, and finds little."""
 
 Available = dict[Symbol, list[tuple[Expr, Stored]]]
 
@@ -89,6 +92,8 @@ def _named(value: Expr, stored: Expr, name: Expr) -> Expr:
 def _expressed(value: Expr, stored: Expr) -> Expr:
     value = _within_branches(value, stored)
     found = [value, tidy(value.xreplace({stored: RESULT}))]
+    if parts_of(value) > LARGEST_SOLVED:
+        return cheapest(found)
     result: Expr = RESULT
     while isinstance(stored, log):
         stored, result = stored.args[0], exp(result)
