@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -10,9 +11,8 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sympy import Expr, Integer, preorder_traversal
 
-from symprop.activations import LOWERED, known_name
+from symprop.activations import known_name
 from symprop.backends import Array, Executable
 from symprop.data import (
     TrainingData,
@@ -24,7 +24,6 @@ from symprop.data import (
     target_array,
     training_data,
 )
-from symprop.equation import Recurrence, flat
 from symprop.errors import ArgumentTypeError
 from symprop.history import History
 from symprop.initializers import INITIALIZERS
@@ -32,9 +31,7 @@ from symprop.layers.base import positive_integer
 from symprop.losses import Labels
 from symprop.network import Network
 from symprop.optimizers import optimizer as optimizer_object
-from symprop.program import Program
-from symprop.scope import BATCH
-from symprop.tensor import Tensor, extent
+from symprop.tensor import Tensor
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -42,10 +39,8 @@ if TYPE_CHECKING:
 BACKENDS = ("numba", "numpy")
 ROWS_PER_CALL = 4096
 """Rows predicted in one call: bounds the memory that intermediate results take."""
-WORK_PER_CALL = 200_000_000
-"""Operations (see ``work``) trained in one call: 10 to 200 ms, as a core does 1 to 20 in a ns."""
-LOOP = 1_000
-"""What starting the loops of an equation costs, in operations."""
+SECONDS_PER_CALL = 0.1
+"""About how long a call of compiled code trains: Ctrl-C answers between calls."""
 
 
 class Model:
@@ -84,6 +79,7 @@ class Model:
         self.seed = seed_number(seed)
         self.backend = known_name("backend", backend, BACKENDS)
         self.history = History()
+        self._pace = 1
         self.generator = np.random.default_rng(self.seed)
         states = network.update(self.optimizer).with_role("state")
         self.values = start_values((*network.parameters, *states), self.dtype, self.generator)
@@ -116,29 +112,33 @@ class Model:
         batch_size = positive_integer("batch_size", batch_size)
         shuffle, progress = flag("shuffle", shuffle), flag("progress", progress)
         data = training_data(self.network, x, y, validation, self.seed, self.dtype)
-        calls = batches_per_call(self._step, batch_size)
         self._executable  # noqa: B018 (made before anything changes, in case that it cannot be)
         self.history = History()
         with _progress_bar(epochs, progress) as bar:
             for _ in range(epochs):
-                self.history.add(self._epoch(data, batch_size, shuffle, calls))
+                self.history.add(self._epoch(data, batch_size, shuffle))
                 _show(bar, self.history.records[-1])
         return self.history
 
-    def _epoch(
-        self, data: TrainingData, batch_size: int, shuffle: bool, calls: int
-    ) -> dict[str, float]:
+    def _epoch(self, data: TrainingData, batch_size: int, shuffle: bool) -> dict[str, float]:
         """Train on every row once; the epoch's record."""
         order = self.generator.permutation(data.rows) if shuffle else data.rows
-        batches, total = math.ceil(len(order) / batch_size), 0.0
-        for first in range(0, batches, calls):
-            last = min(first + calls, batches)
-            total += self._executable.train(data.x, data.y, order, first, last, batch_size)
+        batches, first, total = math.ceil(len(order) / batch_size), 0, 0.0
+        while first < batches:
+            last, start = min(first + self._pace, batches), time.perf_counter()
+            total = self._executable.train(data.x, data.y, order, first, last, batch_size, total)
+            self._set_pace(last - first, time.perf_counter() - start)
+            first = last
         record = {"loss": total / len(order)}
         if data.held_out is not None:
             measured = self._measure(*data.held_out)
             record |= {f"validation_{name}": value for name, value in measured.items()}
         return record
+
+    def _set_pace(self, batches: int, seconds: float) -> None:
+        """How many batches run in one call of compiled code, during which Ctrl-C has to wait."""
+        fitting = int(batches * SECONDS_PER_CALL / max(seconds, 1e-9))
+        self._pace = max(1, min(fitting, 2 * self._pace))
 
     def predict(self, x: Any) -> Array:
         """The network's output for every row of x, an array (N, outputs).
@@ -191,10 +191,6 @@ class Model:
         from symprop.storage import save
 
         save(self, path)
-
-    @cached_property
-    def _step(self) -> Program:
-        return self.network.step(self.optimizer)
 
     @cached_property
     def _executable(self) -> Executable:
@@ -259,32 +255,6 @@ def _start_value(tensor: Tensor, dtype: np.dtype[Any], generator: np.random.Gene
     if isinstance(tensor.init, str):
         return INITIALIZERS[tensor.init](shape, generator).astype(dtype)
     return np.full(shape, tensor.init or 0.0, dtype)
-
-
-def work(program: Program, rows: int) -> int:
-    """About how many scalar operations a run on so many rows takes; a function counts as ten."""
-    total = 0
-    for group in program.equations:
-        outer = {group.index} if isinstance(group, Recurrence) else set()
-        for equation in flat((group,)):
-            loops = {*equation.loops, *outer}
-            points = math.prod(int(extent(i).xreplace({BATCH: Integer(rows)})) for i in loops)
-            total += points * _operations(equation.value) + LOOP
-    return total
-
-
-def _operations(value: Expr) -> int:
-    functions = sum(isinstance(node, LOWERED) for node in preorder_traversal(value))
-    return int(value.count_ops()) + 1 + 10 * functions
-
-
-def batches_per_call(program: Program, batch_size: int) -> int:
-    """How many batches run in one call of compiled code, during which Ctrl-C has to wait.
-
-    Estimated, not measured: the sum of the losses is rounded call by call, and the bits of a
-    History must not depend on how busy the machine is.
-    """
-    return max(1, WORK_PER_CALL // max(1, work(program, batch_size)))
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -102,7 +102,10 @@ class Network:
         scope.adopt(*self.parameters, *gradients)
         with scope.layer("optimizer", numbered=False):
             optimizer(given).update(scope, self.parameters, gradients)
-        return scope.freeze(outputs=self.parameters)
+        program = scope.freeze()
+        return replace(
+            program, outputs=tuple(t for t in program.tensors if t.label in program.assigned)
+        )
 
     def step(self, given: Any = "sgd") -> Program:
         """One step of training: forward pass, gradients and update."""

@@ -74,10 +74,20 @@ class _Group:
         self.fixed = fixed
 
     def takes(self, statement: Statement) -> bool:
-        """Whether a statement may run at the same points, after those that are here."""
-        return self.points == set(statement.loops) and all(
-            fusable(earlier, statement) for earlier in self.statements
+        """Whether a statement may run at the same points, after those that are here, and uses some
+        of their elements: arrays of its own, as for another parameter, would only crowd the loop.
+        """
+        return (
+            self.points == set(statement.loops)
+            and (not statement.loops or any(_shares(s, statement) for s in self.statements))
+            and all(fusable(earlier, statement) for earlier in self.statements)
         )
+
+
+def _shares(earlier: Statement, later: Statement) -> bool:
+    """Whether two statements use the same element of an array."""
+    elements = {a for a in (earlier.target, *earlier.reads) if subscripts_of(a)}
+    return not elements.isdisjoint((later.target, *later.reads))
 
 
 _Item = _Group | Gemm | Fill | Loop

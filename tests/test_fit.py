@@ -11,7 +11,7 @@ import pytest
 import sympy
 from symprop import Adam, Dense, Network, prediction, target
 from symprop.history import History
-from symprop.model import WORK_PER_CALL, batches_per_call, work
+from symprop.model import Model
 
 from models import BACKENDS, CLASSES, ONE_HOT, X, classifier, line, state
 
@@ -253,21 +253,21 @@ def test_without_shuffling_the_generator_rests():
     assert model.generator.bit_generator.state != before
 
 
-def test_calls_of_compiled_code_do_not_change_the_bits(backend, monkeypatch):
+def test_the_cut_of_an_epoch_into_calls_does_not_change_the_bits(backend, monkeypatch):
     first, second = classifier(backend=backend), classifier(backend=backend)
-    first.fit(X, CLASSES, epochs=2, batch_size=3)
-    monkeypatch.setattr("symprop.model.WORK_PER_CALL", 1)
-    second.fit(X, CLASSES, epochs=2, batch_size=3)
+    first.fit(X, CLASSES, epochs=5, batch_size=1)
+    monkeypatch.setattr(Model, "_set_pace", lambda model, batches, seconds: None)  # one at a time
+    second.fit(X, CLASSES, epochs=5, batch_size=1)
     assert state(first)[0] == state(second)[0]
-    assert second.history.loss == pytest.approx(first.history.loss, rel=1e-13)
+    assert second.history.loss == first.history.loss
 
 
-def test_work_grows_with_the_batch_and_bounds_a_call():
-    program = Network([Dense(100), Dense(100)], inputs=100, loss="mse").step("sgd")
-    assert 1.9 < work(program, 2000) / work(program, 1000) < 2.1
-    calls = batches_per_call(program, 8)
-    assert calls * work(program, 8) <= WORK_PER_CALL < (calls + 1) * work(program, 8)
-    assert batches_per_call(program, 10**6) == 1
+def test_pace_follows_the_time_that_calls_take():
+    model = classifier()
+    model._set_pace(1, 1e-9)
+    assert model._pace == 2  # never more than twice as many as before
+    model._set_pace(100, 10.0)
+    assert model._pace == 1
 
 
 # --- interruption ----------------------------------------------------------------------

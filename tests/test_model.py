@@ -16,6 +16,7 @@ from symprop.errors import (
     ShapeError,
     UnknownNameError,
 )
+from symprop.passes import lower
 
 from models import BACKENDS, CLASSES, X, classifier, raises, state
 
@@ -178,7 +179,7 @@ def test_progress_bar_counts_epochs_and_shows_the_loss(capsys):
 
 def test_source_of_the_interpreter_is_the_program():
     model = classifier()
-    assert model.source == str(model.network.step(model.optimizer))
+    assert model.source == str(lower(model.network.step(model.optimizer)))
 
 
 def test_model_says_what_it_is():

@@ -177,3 +177,30 @@ def test_what_nothing_defines_is_zero():
     scope, _ = scope_with("x")
     scope.tensor("y", (b, j))
     assert [step.label for step in schedule(scope.freeze()).steps] == [Symbol("y")]
+
+
+def test_statements_with_nothing_in_common_keep_to_themselves():
+    net = Network([Dense(40), Dense(40), Dense(40)], inputs=40, loss="mse")
+    plan = schedule(net.step("adam"))
+    updates = [s for s in plan.steps if isinstance(s, Nest) and "m_W2" in map(str, touched(s))]
+    assert [{str(s.label) for s in nest.statements} for nest in updates] == [{"m_W2", "v_W2", "W2"}]
+
+
+def test_a_short_reduction_is_innermost():
+    scope = Scope()
+    i = index("i", 4)
+    w, y = scope.tensor("w", (i, j), role="input"), scope.tensor("y", (b, j))
+    u = scope.tensor("u", (b, i), role="input")
+    scope.define(y[b, j], w[i, j] * u[b, i], over=(i,))
+    (nest,) = schedule(scope.freeze()).steps
+    assert nest.loops == (b, j, i)
+
+
+def test_a_transposed_read_is_not_fused():
+    scope = Scope()
+    i, n = index("i", 3), index("n", 3)
+    x = scope.tensor("x", (i, n), role="input")
+    y, z = scope.tensor("y", (i, n)), scope.tensor("z", (i, n))
+    scope.define(y[i, n], x[i, n])
+    scope.define(z[i, n], y[n, i] + x[i, n])
+    assert [len(step.statements) for step in schedule(scope.freeze()).steps] == [1, 1]

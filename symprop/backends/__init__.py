@@ -35,11 +35,19 @@ class Executable(Protocol):
         """The mean loss over all rows and its gradient by parameter name."""
 
     def train(
-        self, x: Array, y: Array, order: Array, first: int, last: int, batch_size: int
+        self,
+        x: Array,
+        y: Array,
+        order: Array,
+        first: int,
+        last: int,
+        batch_size: int,
+        total: float = 0.0,
     ) -> float:
         """Train on the batches ``first`` … ``last − 1`` of the rows in the given order, updating
         ``values`` in place.
 
         Batch i holds rows order[i·batch_size : (i + 1)·batch_size]; the last batch may be shorter.
-        Returns the sum over these batches of batch loss times batch rows.
+        Returns ``total`` plus the sum over these batches of batch loss times batch rows: added one
+        by one, so that the bits do not depend on how an epoch is cut into calls.
         """

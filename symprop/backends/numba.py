@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import platform
 import sys
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from types import ModuleType
 from typing import Any
 
@@ -20,8 +21,7 @@ import symprop
 from symprop.backends import Array
 from symprop.backends.numba_cache import directory, stored
 from symprop.backends.numba_source import Module, arguments, batch_tensors
-from symprop.backends.numpy import Evaluator, size_values
-from symprop.backends.numpy import _start as start_array
+from symprop.backends.numpy import Evaluator, size_values, start_array
 from symprop.errors import DataError
 from symprop.network import Network
 from symprop.passes import lower
@@ -136,15 +136,14 @@ def check_subscripts(
 
 def _load(text: str, dtype: Dtype) -> ModuleType:
     """The module of a source text, from its file in the cache directory."""
-    conditions = (
-        dtype.name,
-        symprop.__version__,
-        numba.__version__,
-        np.__version__,
-        platform.python_version(),
-        llvmlite.binding.get_host_cpu_name(),
-    )
-    return _loaded(text, conditions, str(directory()))
+    return _loaded(text, (dtype.name, *_versions()), str(directory()))
+
+
+@cache
+def _versions() -> tuple[str, ...]:
+    """What compiled code depends on besides its source; asking for the processor takes 0.5 ms."""
+    versions = (symprop.__version__, numba.__version__, np.__version__, platform.python_version())
+    return (*versions, llvmlite.binding.get_host_cpu_name())
 
 
 @lru_cache(maxsize=64)
@@ -153,10 +152,8 @@ def _loaded(text: str, conditions: tuple[str, ...], _directory: str) -> ModuleTy
     path = stored(text, conditions)
     module = ModuleType(path.stem)
     module.__file__ = str(path)
-    sys.modules[path.stem] = (
-        module  # where Numba looks for it when it loads what it compiled before
-    )
-    exec(compile(text, str(path), "exec"), module.__dict__)  # noqa: S102 (our own text; see DESIGN §3)
+    sys.modules[path.stem] = module  # where Numba looks for it, to load what it compiled before
+    exec(compile(text, str(path), "exec"), module.__dict__)  # noqa: S102 (the text made above)
     return module
 
 
@@ -165,12 +162,26 @@ def _call(module: ModuleType, name: str, given: list[Any]) -> Any:
     entry = getattr(module, name)
     signature = tuple(map(numba.typeof, given))
     if signature not in entry.overloads:
-        try:
-            entry.compile(signature)
-        except Exception:
-            entry._cache.flush()
-            entry.compile(signature)
+        _in_background(lambda: _compile(entry, signature))
     return entry(*given)
+
+
+def _compile(entry: Any, signature: tuple[Any, ...]) -> None:
+    try:
+        entry.compile(signature)
+    except Exception:
+        entry._cache.flush()
+        entry.compile(signature)
+
+
+def _in_background(work: Callable[[], None]) -> None:
+    """Do some work in another thread and wait: Ctrl-C ends the waiting at once, and never strikes
+    within LLVM, which does not bear it.
+    """
+    pool = ThreadPoolExecutor(max_workers=1)
+    done = pool.submit(work)
+    pool.shutdown(wait=False)
+    done.result()
 
 
 class _Work:
@@ -288,7 +299,7 @@ class NumbaExecutable:
                 module.entry(name, entry.program, entry.plan)
         return module.text
 
-    @property
+    @cached_property
     def _module(self) -> ModuleType:
         return _load(self.source, self._dtype)
 
@@ -333,36 +344,36 @@ class NumbaExecutable:
         return loss, {name: found[label] for label, name in self._names.items()}
 
     def train(
-        self, x: Array, y: Array, order: Array, first: int, last: int, batch_size: int
+        self,
+        x: Array,
+        y: Array,
+        order: Array,
+        first: int,
+        last: int,
+        batch_size: int,
+        total: float = 0.0,
     ) -> float:
-        """Train on the batches first … last − 1; the sum of batch loss times batch rows.
+        """Train on the batches first … last − 1; ``total`` plus batch loss times batch rows.
 
         Whole batches run in one compiled loop, a shorter last one in another call with arrays of
         its size.
         """
         entry = self._entries["train"]
         data = entry.data(x=x, y=y)
+        order = np.ascontiguousarray(order, dtype=np.int64)
         whole = len(order) // batch_size
-        total = 0.0
         if first < min(whole, last):
-            total += self._batches(entry, data, order, first, min(whole, last), batch_size)
+            leading = [total, first, min(whole, last), batch_size, order]
+            total = self._batches(entry, data, leading, batch_size)
         if last > whole:
-            rows = len(order) - whole * batch_size
-            total += self._batches(entry, data, order, max(first, whole), last, batch_size, rows)
+            leading = [total, max(first, whole), last, batch_size, order]
+            total = self._batches(entry, data, leading, len(order) - whole * batch_size)
         return total
 
     def _batches(
-        self,
-        entry: _Entry,
-        data: dict[str, Array],
-        order: Array,
-        first: int,
-        last: int,
-        stride: int,
-        rows: int | None = None,
+        self, entry: _Entry, data: dict[str, Array], leading: list[Any], rows: int
     ) -> float:
-        rows = stride if rows is None else rows
-        leading = [first, last, stride, np.ascontiguousarray(order, dtype=np.int64)]
-        leading += [data[str(tensor.label)] for tensor in entry.batches]
+        """Run a range of batches of so many rows each; ``leading`` says which."""
+        drawn = [data[str(tensor.label)] for tensor in entry.batches]
         values = {**self._values, **entry.batch.arrays(rows)}
-        return float(entry.call(self._module, values, rows, *leading))
+        return float(entry.call(self._module, values, rows, *leading, *drawn))

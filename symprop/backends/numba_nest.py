@@ -19,7 +19,7 @@ from symprop.tensor import accesses, extent, indices, label_of, subscripts_of
 
 INDENT = "    "
 RESERVED = re.compile(
-    r"[rsuvw]_\d+|i\d+|(nest|product|gather|fill)_\d+|np|math|numba|F|kernel|entry|OPTIONS"
+    r"[rsuvw]_\d+|i\d+|(nest|product|gather|fill|stage)_\d+|np|math|numba|F|kernel|entry|OPTIONS"
     r"|first|last|stride|order|total|batch|all_.*|run|predict|loss|gradients|train"
 )
 """Names that generated code uses itself."""

@@ -6,11 +6,12 @@ compiled function.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from sympy import Expr, Symbol
 
+from symprop.backends.numba_calls import Call, arguments_of, repeated
 from symprop.backends.numba_nest import INDENT, Kernel, Names, NestWriter
 from symprop.backends.numba_scalar import ScalarPrinter, subscript
 from symprop.program import Program
@@ -55,7 +56,7 @@ class Module:
     def entry(self, name: str, program: Program, plan: Schedule) -> None:
         """Add a function that runs a schedule; see ``arguments`` for what it is called with."""
         names = Names(arguments(program, plan))
-        body = [INDENT + line for line in self._calls(program, plan.steps, names)]
+        body = [INDENT + line for line in self._lines(program, plan.steps, names)]
         self._function(name, [names[label] for label in arguments(program, plan)], body)
 
     def training(
@@ -63,19 +64,20 @@ class Module:
     ) -> None:
         """Add a function that runs a schedule for each batch of a range and sums loss times rows.
 
-        Its arguments are, before those of an entry: the first and last batch, the stride from batch
-        to batch, the order of the rows, and for each tensor that is drawn by rows all its rows.
+        Its arguments are, before those of an entry: the sum so far, the first and last batch, the
+        stride from batch to batch, the order of the rows, and for each tensor that is drawn by rows
+        all its rows.
         """
         names = Names(arguments(program, plan))
-        body = [f"{INDENT}total = 0.0", f"{INDENT}for batch in range(first, last):"]
+        body = [f"{INDENT}for batch in range(first, last):"]
         batches = batch_tensors(plan)
         for tensor in batches:
             gather, into = self._gather(len(tensor.axes)), names[tensor.label]
             body.append(f"{2 * INDENT}{gather}(all_{into}, order, batch * stride, {into})")
-        body += [2 * INDENT + line for line in self._calls(program, plan.steps, names)]
+        body += [2 * INDENT + line for line in self._lines(program, plan.steps, names)]
         body.append(f"{2 * INDENT}total += np.float64({names[loss]}[0]) * {names[rows]}")
         body.append(f"{INDENT}return total")
-        leading = ["first", "last", "stride", "order"]
+        leading = ["total", "first", "last", "stride", "order"]
         leading += [f"all_{names[tensor.label]}" for tensor in batches]
         own = [names[label] for label in arguments(program, plan)]
         self._function(name, leading + own, body)
@@ -92,29 +94,41 @@ class Module:
             self._parts.append(name)
         return self._kernels[kernel.key][0]
 
-    def _calls(self, program: Program, steps: Iterable[Step], names: Names) -> Iterator[str]:
+    def _lines(self, program: Program, steps: Iterable[Step], names: Names) -> Iterator[str]:
+        """The statements that run the steps."""
+        calls: list[Call] = []
         for step in steps:
             if isinstance(step, Loop):
+                yield from self._stages(calls)
+                calls = []
                 yield f"for {names[step.index]} in {_range(step, names)}:"
-                yield from (INDENT + line for line in self._calls(program, step.steps, names))
-            elif isinstance(step, Nest):
-                kernel = NestWriter(step, program, self._dtype).write()
-                called = ", ".join(names[label] for label in kernel.arguments)
-                yield f"{self._shared('nest', kernel)}({called})"
-            elif isinstance(step, Gemm):
-                yield self._product(step, names)
+                yield from (INDENT + line for line in self._lines(program, step.steps, names))
             else:
-                yield self._fill(step, names)
+                calls.append(self._call(program, step, names))
+        yield from self._stages(calls)
 
-    def _fill(self, step: Fill, names: Names) -> str:
+    def _stages(self, calls: Sequence[Call]) -> Iterator[str]:
+        """The calls, those of equal layers through one function for each sequence."""
+        for run in repeated(calls):
+            for sequence in run:
+                if len(run) == 1:
+                    yield from map(str, sequence)
+                else:
+                    name = self._shared("stage", _stage_kernel(sequence))
+                    yield str(Call(name, arguments_of(sequence)))
+
+    def _call(self, program: Program, step: Nest | Gemm | Fill, names: Names) -> Call:
+        if isinstance(step, Nest):
+            kernel = NestWriter(step, program, self._dtype).write()
+            called = tuple(names[label] for label in kernel.arguments)
+            return Call(self._shared("nest", kernel), called)
+        if isinstance(step, Gemm):
+            parts = (step.left, step.right, step.target)
+            slices = tuple(_slice(part, step, names) for part in parts)
+            return Call(self._shared("product", _product_kernel(step)), slices)
         value = ScalarPrinter(self._dtype, str).literal(step.value)
         kernel = Kernel((f"{INDENT}‹0›.fill({value})",), (Symbol("a"),), (0,))
-        return f"{self._shared('fill', kernel)}({names[step.label]})"
-
-    def _product(self, step: Gemm, names: Names) -> str:
-        """A call of the kernel for products of this form, on the slices that a recurrence fixes."""
-        slices = [_slice(part, step, names) for part in (step.left, step.right, step.target)]
-        return f"{self._shared('product', _product_kernel(step))}({', '.join(slices)})"
+        return Call(self._shared("fill", kernel), (names[step.label],))
 
     def _gather(self, axes: int) -> str:
         """The name of the kernel that copies the rows of a batch."""
@@ -148,6 +162,18 @@ def _slice(access: Expr, step: Gemm, names: Names) -> str:
     name = names[label_of(access)]
     picks = ", ".join(subscript(s, lambda leaf: names[leaf]) for s in lead)
     return f"{name}[{picks}]" if lead else name
+
+
+def _stage_kernel(calls: Sequence[Call]) -> Kernel:
+    """The calls as a function of their arguments."""
+    labels = arguments_of(calls)
+    tokens = {label: f"‹{n}›" for n, label in enumerate(labels)}
+    lines = (
+        f"{INDENT}{Call(call.name, tuple(tokens[label] for label in call.arguments))}"
+        for call in calls
+    )
+    numbers = tuple(range(len(labels)))
+    return Kernel(tuple(lines), tuple(map(Symbol, labels)), numbers, ("What equal layers repeat.",))
 
 
 def _product_kernel(step: Gemm) -> Kernel:

@@ -18,7 +18,7 @@ from sympy import Add, Expr, Idx, Indexed, Mul, Pow, Symbol
 
 from symprop.equation import Equation, Recurrence
 from symprop.errors import DataError, LoweringError, ShapeError
-from symprop.passes.prune import prune
+from symprop.passes import lower
 from symprop.program import Program
 from symprop.tensor import Tensor, extent, label_of, subscripts_of
 
@@ -39,7 +39,7 @@ def run(program: Program, arrays: Mapping[str, Any], dtype: Any = np.float64) ->
     are not changed.
     """
     sizes = size_values(program, arrays)
-    values = {str(t.label): _start(program, t, arrays, sizes, dtype) for t in program.tensors}
+    values = {str(t.label): start_array(program, t, arrays, sizes, dtype) for t in program.tensors}
     with np.errstate(all="ignore"):
         for equation in program.equations:
             if isinstance(equation, Recurrence):
@@ -73,7 +73,7 @@ def size_values(program: Program, arrays: Mapping[str, Any]) -> dict[Symbol, int
     return found
 
 
-def _start(
+def start_array(
     program: Program,
     tensor: Tensor,
     arrays: Mapping[str, Any],
@@ -297,13 +297,13 @@ class NumpyExecutable:
         self._values, self._dtype = values, dtype
         self._prediction = network.named("yhat")
         self._loss = network.named("L")
-        forward = prune(network.forward, (self._prediction,))
+        forward = lower(network.forward, (self._prediction,))
         given = tuple(tensor for tensor in forward.tensors if tensor.role != "target")
         self._forward = replace(forward, tensors=given)
-        self._evaluation = network.forward
-        self._gradients = network.gradients
+        self._evaluation = lower(network.forward)
+        self._gradients = lower(network.gradients)
         self._cotangents = dict(zip(network.parameters, network.raw_gradients.outputs, strict=True))
-        self._step = network.step(optimizer)
+        self._step = lower(network.step(optimizer))
 
     @cached_property
     def source(self) -> str:
@@ -327,10 +327,16 @@ class NumpyExecutable:
         }
 
     def train(
-        self, x: Array, y: Array, order: Array, first: int, last: int, batch_size: int
+        self,
+        x: Array,
+        y: Array,
+        order: Array,
+        first: int,
+        last: int,
+        batch_size: int,
+        total: float = 0.0,
     ) -> float:
-        """Train on the batches first … last − 1; the sum of batch loss times batch rows."""
-        total = 0.0
+        """Train on the batches first … last − 1; ``total`` plus batch loss times batch rows."""
         for batch in range(first, last):
             rows = order[batch * batch_size : (batch + 1) * batch_size]
             after = self._run(self._step, x=x[rows], y=y[rows])

@@ -47,7 +47,7 @@ from symprop.primitives import (
 from symprop.tensor import accesses
 
 LARGEST = 90
-"""Above this many parts a value stays as it is: rational algebra takes seconds, and finds little."""
+"""Above this many parts a value stays as it is: algebra takes seconds, and finds little."""
 CHEAP = (Indicator, Sign, Absolute, Maximum, Minimum, Select)
 
 

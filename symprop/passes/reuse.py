@@ -16,7 +16,15 @@ from functools import lru_cache
 from sympy import Add, Expr, Mul, Pow, Symbol, exp, expand_mul, fraction, log
 
 from symprop.equation import Equation
-from symprop.passes.algebra import cheapest, connected, cost, parts_of, positive_factors, tidy, views
+from symprop.passes.algebra import (
+    cheapest,
+    connected,
+    cost,
+    parts_of,
+    positive_factors,
+    tidy,
+    views,
+)
 from symprop.passes.rewrite import Stored, elements, replaced, stored_values
 from symprop.primitives import Select
 from symprop.program import Program

@@ -1,0 +1,62 @@
+"""Sequences of kernel calls that repeat, as those of equal layers do.
+
+What Numba needs for a function grows faster than its length. A sequence that repeats becomes a
+function of its own, compiled once, so that a deep network compiles in little more time than a
+shallow one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+LEAST, LONGEST = 3, 40
+"""How often a sequence must repeat, and how many calls it may have."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of a kernel; the arguments are text."""
+
+    name: str
+    arguments: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name}({', '.join(self.arguments)})"
+
+
+def repeated(calls: Sequence[Call]) -> Iterator[list[Sequence[Call]]]:
+    """The calls in order, cut into sequences that are equal up to their arguments, as often as
+    they follow one another; a call that does not repeat comes alone.
+    """
+    start = 0
+    while start < len(calls):
+        lengths = range(2, min(LONGEST, (len(calls) - start) // LEAST) + 1)
+        counts = {length: _count(calls, start, length) for length in lengths}
+        length = max(counts, key=lambda n: (counts[n] - 1) * n, default=1)
+        if counts.get(length, 1) < LEAST:
+            length = 1
+        count = counts.get(length, 1)
+        yield [calls[start + n * length : start + (n + 1) * length] for n in range(count)]
+        start += count * length
+
+
+def _count(calls: Sequence[Call], start: int, length: int) -> int:
+    """How often the sequence of this length that starts here comes in a row."""
+    if calls[start].name != calls[start + length].name:
+        return 1
+    first, count = _shape(calls[start : start + length]), 1
+    while _shape(calls[start + count * length : start + (count + 1) * length]) == first:
+        count += 1
+    return count
+
+
+def _shape(calls: Sequence[Call]) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """The calls with their arguments numbered in order of first occurrence."""
+    numbers = {argument: n for n, argument in enumerate(arguments_of(calls))}
+    return tuple((call.name, tuple(map(numbers.__getitem__, call.arguments))) for call in calls)
+
+
+def arguments_of(calls: Sequence[Call]) -> tuple[str, ...]:
+    """The arguments of the calls, each once."""
+    return tuple(dict.fromkeys(argument for call in calls for argument in call.arguments))
