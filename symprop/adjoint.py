@@ -18,7 +18,7 @@ from itertools import groupby
 
 from sympy import Expr, Integer, Symbol
 
-from symprop.equation import Equation, Recurrence
+from symprop.equation import Equation, Recurrence, flat
 from symprop.errors import DerivationError
 from symprop.liveness import Place, changes, places
 from symprop.primitives import Equal
@@ -94,12 +94,34 @@ def backward(program: Program, of: Tensor, wrt: Iterable[Tensor]) -> Program:
         equations += (_tie_equation(e, count) for e in program.defined[label])
     equations += _reversed(program, cotangent, counts)
     held = {**active, of.label: of, **{tensor.label: tensor for tensor in wrt}}
+    cotangents = {bar.label: bar for bar in (t.cotangent(offset) for t in held.values())}
+    outputs = tuple(tensor.cotangent(offset) for tensor in wrt)
     return Program(
-        (*program.tensors, *(t.cotangent(offset) for t in held.values()), *counts.values()),
-        tuple(equations),
-        tuple(tensor.cotangent(offset) for tensor in wrt),
+        (*program.tensors, *cotangents.values(), *counts.values()),
+        tuple(_with_zeros(equations, cotangents, outputs)),
+        outputs,
         program.facts,
     )
+
+
+def _with_zeros(
+    equations: Iterable[Equation | Recurrence],
+    cotangents: Mapping[Symbol, Tensor],
+    outputs: Iterable[Tensor],
+) -> Iterator[Equation | Recurrence]:
+    """The equations without those that pass on a cotangent which nothing has reached, as below a
+    flat activation; an output that nothing reaches is said to be 0.
+    """
+    reached: set[Symbol] = set()
+    for group in equations:
+        members = tuple(flat((group,)))
+        read = {label_of(access) for equation in members for access in equation.reads}
+        if isinstance(group, Recurrence) or read & cotangents.keys() <= reached:
+            reached.update(equation.label for equation in members)
+            yield group
+    for output in outputs:
+        if output.label not in reached:
+            yield Equation(output[output.axes], Integer(0))
 
 
 def _check_request(program: Program, of: Tensor, wrt: tuple[Tensor, ...]) -> None:

@@ -199,6 +199,35 @@ def test_softmax_cross_entropy_gradient_at_the_edge() -> None:
     assert values["L"] == 1000.0
 
 
+@pytest.mark.parametrize("target_row", [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+def test_softmax_with_another_loss_is_finite_at_the_edge(target_row: list[float]) -> None:
+    net = Network([Dense(3, activation="softmax", bias=False)], inputs=3, loss="poisson")
+    arrays = {"x": [[1000.0, 0.0, -1000.0]], "W1": np.eye(3), "y": [target_row]}
+    values = run(lower(net.gradients), arrays)
+    expected = np.array([[1.0, 0.0, 0.0]]) - target_row  # ŷ − y − ŷ·Σ(ŷ − y)
+    assert values["z1′1"] == pytest.approx(expected, abs=1e-15)
+    assert np.isfinite(values["L"])
+
+
+@pytest.mark.parametrize("logit", [-1000.0, -200.0, 30.0, 200.0, 1000.0])
+@pytest.mark.parametrize("y", [0.0, 1.0])
+def test_custom_focal_loss_is_finite_at_the_edge(logit: float, y: float) -> None:
+    focal = -target * (1 - prediction) ** 2 * log(prediction)
+    focal -= (1 - target) * prediction**2 * log(1 - prediction)
+    net = Network([Dense(1, activation="sigmoid", bias=False)], inputs=1, loss=focal)
+    arrays = {"x": [[logit]], "W1": [[1.0]], "y": [[y]]}
+    values = run(lower(net.gradients), arrays, np.float32)
+    far = (logit > 0) != (y == 1)  # on the wrong side the loss is |z|, its slope ±1
+    assert values["L"] == pytest.approx(abs(logit) * far, abs=1e-6)
+    assert values["z1′1"] == pytest.approx(far * (1 - 2 * y), abs=1e-6)
+
+
+def test_a_gradient_that_nothing_reaches_is_said_to_be_zero() -> None:
+    net = Network([Dense(2, sympy.Heaviside(Symbol("u"))), Dense(1)], inputs=3, loss="mse")
+    assert "∂L/∂W1[j, k] = 0" in str(net.gradients)
+    assert "∂L/∂z1" not in str(net.gradients)
+
+
 def test_cost_prefers_no_overflow() -> None:
     assert cost(exp(z) / (1 + exp(z))) > cost(1 / (1 + exp(-z)))
 

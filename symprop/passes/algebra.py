@@ -125,8 +125,22 @@ def tidy(value: Expr) -> Expr:
     inner = _tidy_functions(value)
     found = list(dict.fromkeys(candidates(inner)))
     again = (form for shown in found if overflows(shown) for form in candidates(shown))
-    termwise = Add(*map(tidy, inner.args)) if isinstance(inner, Add) else inner
-    return cheapest([positive_factors(inner), positive_factors(termwise), *found, *again])
+    spread = (positive_factors(form) for form in _termwise(inner))
+    return cheapest([positive_factors(inner), *spread, *found, *again])
+
+
+def _termwise(value: Expr) -> Iterator[Expr]:
+    """A sum with each term tidied; u·(v + w) as u·v + u·w, each tidied, where that may cancel."""
+    if isinstance(value, Add):
+        yield Add(*map(tidy, value.args))
+    elif isinstance(value, Mul):
+        for part in value.args:
+            if isinstance(part, Add) and any(_divides(term) for term in part.args):
+                yield Add(*(tidy(term * (value / part)) for term in part.args))
+
+
+def _divides(value: Expr) -> bool:
+    return any(_is_divisor(part) for part in Mul.make_args(value))
 
 
 def connected(value: Expr) -> list[Expr]:
@@ -154,8 +168,13 @@ def connected(value: Expr) -> list[Expr]:
 
 
 def cheapest(values: Iterable[Expr]) -> Expr:
-    """The one of least cost; of those, the shortest to write; of those, the first."""
-    return min(values, key=lambda value: (cost(value), parts_of(value)))
+    """The one of least effort; of those, the first."""
+    return min(values, key=effort)
+
+
+def effort(value: Expr) -> tuple[int, int]:
+    """What decides between equal values: the cost, then the length as it is written."""
+    return cost(value), parts_of(value)
 
 
 def parts_of(value: Expr) -> int:

@@ -116,14 +116,18 @@ def _is_free(use: Use, definitions: tuple[Equation, ...]) -> bool:
 def _inline_where_cheaper(
     program: Program, draft: Draft, uses: list[Use], definition: Equation, available: Available
 ) -> None:
-    """Inline where the equation becomes no dearer by it."""
+    """Inline where the equation becomes no dearer by it, or everywhere if all becomes cheaper."""
+    inlined = {}
     for use in uses:
-        if use.equation.over and not use.elementwise:
-            continue  # the value would be computed again for every element of a product
-        value = use.with_value(use.bound(definition, definition.value))
-        inlined = shortest(program, value, available)
-        if cost(inlined.value) <= cost(use.equation.value):
-            draft.replace(use.slot, use.equation, (inlined,))
+        if use.elementwise or not use.equation.over:  # else it is computed anew for each product
+            value = use.with_value(use.bound(definition, definition.value))
+            inlined[use.slot] = shortest(program, value, available)
+    before = (definition, *(use.equation for use in uses))
+    everywhere = len(inlined) == len(uses) and _total_cost(inlined.values()) < _total_cost(before)
+    for use in uses:
+        new = inlined.get(use.slot)
+        if new and (everywhere or cost(new.value) <= cost(use.equation.value)):
+            draft.replace(use.slot, use.equation, (new,))
 
 
 def shortest(program: Program, equation: Equation, available: Available) -> Equation:

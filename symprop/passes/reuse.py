@@ -19,7 +19,7 @@ from symprop.equation import Equation
 from symprop.passes.algebra import (
     cheapest,
     connected,
-    cost,
+    effort,
     parts_of,
     positive_factors,
     tidy,
@@ -55,7 +55,7 @@ def in_stored_values(program: Program, equation: Equation, available: Available)
     """The equation in terms of stored values, as long as that makes it cheaper."""
     for stored in _usable(program, equation, available):
         value = expressed(equation.value, stored.value, stored.target)
-        if cost(value) < cost(equation.value):
+        if effort(value) < effort(equation.value):
             return in_stored_values(program, replace(equation, value=value), available)
     return equation
 

@@ -12,6 +12,7 @@ log cosh             log cosh u                           |u| + log1p(e^−2|u|)
 log1p                log(1 + u)                           log1p(u): exact for small u
 expm1                eᵘ − 1, 1 − eᵘ, 1 − βᵗ               expm1(u), −expm1(u), −expm1(t log β)
 logistic             eᵘ/(1 + eᵘ), and what holds it       s = 1/(1 + e^−u) for it: no ∞/∞
+entropy              u · log v                            0 where u = 0: no 0 · ∞
 ===================  ===================================  ====================================
 """
 
@@ -25,9 +26,9 @@ from sympy import Add, Expr, Function, Integer, Mul, Pow, Symbol, cosh, exp, log
 from sympy.codegen.cfunctions import expm1, log1p
 
 from symprop.equation import Equation
-from symprop.passes.algebra import overflows, tidy
+from symprop.passes.algebra import accesses_elements, overflows, tidy
 from symprop.passes.rewrite import Stored, bind, replaced, stored_value
-from symprop.primitives import Absolute, Maximum
+from symprop.primitives import Absolute, Equal, Maximum, Select
 from symprop.program import Program
 from symprop.tensor import accesses, label_of
 
@@ -153,4 +154,15 @@ def _expm1(value: Expr) -> Expr:
     return value
 
 
-RULES: tuple[Callable[[Expr], Expr], ...] = (_softplus, _log_cosh, _log1p, _expm1)
+def _entropy(value: Expr) -> Expr:
+    """u · log v = 0 where u = 0, even if v = 0 there."""
+    if not isinstance(value, Mul):
+        return value
+    logarithms = [part for part in value.args if isinstance(part, log) and accesses(part)]
+    weight = Mul(*(p for p in value.args if p not in logarithms and accesses_elements(p)))
+    if len(logarithms) != 1 or weight == 1 or weight.has(Pow, Function):
+        return value
+    return Select(Equal(weight, 0), 0, value)
+
+
+RULES: tuple[Callable[[Expr], Expr], ...] = (_softplus, _log_cosh, _log1p, _expm1, _entropy)
