@@ -20,16 +20,15 @@ from sympy import Expr, Integer, Symbol
 
 from symprop.equation import Equation, Recurrence, flat
 from symprop.errors import DerivationError
-from symprop.liveness import Place, changes, places
+from symprop.liveness import Place, Written, by_target, check_still_there, places, replaces
 from symprop.primitives import Equal
 from symprop.program import Program
-from symprop.tensor import Tensor, accesses, apart, indices, label_of, subscripts_of
+from symprop.tensor import Tensor, accesses, indices, label_of, subscripts_of
 
 ELEMENT = Symbol("∂")
 """Stands for the element to differentiate by; no tensor can have this name."""
 
 Cotangent = Callable[[Expr], Expr | None]
-Written = Mapping[Symbol, tuple[Place, ...]]
 
 
 def partial(value: Expr, access: Expr) -> Expr:
@@ -141,9 +140,7 @@ def _reversed(
     way.
     """
     positions = places(program)
-    written: dict[Symbol, tuple[Place, ...]] = {}
-    for place in positions:
-        written[place.equation.label] = (*written.get(place.equation.label, ()), place)
+    written = by_target(positions)
     for _, group in groupby(reversed(positions), key=lambda place: place.group):
         members = tuple(group)
         adjoints = [e for place in members for e in _at(place, program, cotangent, counts, written)]
@@ -171,12 +168,12 @@ def _at(
     count = counts.get(equation.label)
     ties = count[subscripts_of(equation.target)] if count else None
     for emitted in adjoint(equation, cotangent, ties):
-        _check_still_there(place, emitted.value, written)
+        check_still_there(place, emitted.value, written)
         yield emitted
     if equation.reduce == "set":
         slope = partial(equation.value, equation.target)
-        _check_still_there(place, slope, written)
-        if slope != 1 and (slope != 0 or _replaces(place, tensor, written)):
+        check_still_there(place, slope, written)
+        if slope != 1 and (slope != 0 or replaces(place, tensor, written)):
             over = tuple(index for index in equation.loops if index not in indices(seed))
             yield Equation(seed, slope * seed, over, "set", equation.origin)
 
@@ -218,39 +215,11 @@ def _tie_count(maximum: Tensor, offset: int) -> Tensor:
 def _tie_equation(equation: Equation, count: Tensor) -> Equation:
     if accesses(equation.value) != (equation.value,):
         raise DerivationError(
-            f"the derivative of\n    {equation}\ncompares {equation.value} with the maximum, and a "
-            "value computed anew may differ in its last bit; write it into a tensor of its own, "
-            "and "
-            "take the maximum of that"
+            f"the derivative of\n    {equation}\ncompares {equation.value} with the maximum, and "
+            "a value computed anew may differ in its last bit; write it into a tensor of its own, "
+            "and take the maximum of that"
         )
     attained = Equal(equation.value, equation.target)
     return Equation(
         count[subscripts_of(equation.target)], attained, equation.over, origin=equation.origin
     )
-
-
-def _replaces(place: Place, tensor: Tensor, written: Written) -> bool:
-    """Whether an assignment replaces an earlier value: one that was given, or that another equation
-    or step wrote.
-    """
-    target, recurrence = place.equation.target, place.recurrence
-    return (
-        tensor.role not in ("intermediate", "constant")
-        or (recurrence is not None and recurrence.index not in indices(target))
-        or any(w != place and not apart(w.equation.target, target) for w in written[tensor.label])
-    )
-
-
-def _check_still_there(place: Place, value: Expr, written: Written) -> None:
-    """Refuse a derivative that needs a value which is no longer the one that the equation read."""
-    for access in accesses(value):
-        if place.equation.reduce == "max" and access == place.equation.target:
-            continue  # a maximum is compared with its final value
-        for write in written.get(label_of(access), ()):
-            if changes(write, access, place):
-                raise DerivationError(
-                    f"the derivative of\n    {place.equation}\nneeds the value of {access} from "
-                    "before\n"
-                    f"    {write.equation}\noverwrote it; write the new value into a tensor of "
-                    "its own"
-                )
