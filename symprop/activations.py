@@ -26,9 +26,20 @@ from sympy import (
     Rational,
     Symbol,
 )
+from sympy.core.function import FunctionClass
 from sympy.functions.elementary.hyperbolic import HyperbolicFunction
 from sympy.functions.elementary.trigonometric import TrigonometricFunction
-from sympy.logic.boolalg import And, BooleanFalse, BooleanTrue, Not, Or
+from sympy.logic.boolalg import (
+    ITE,
+    And,
+    BooleanFalse,
+    BooleanTrue,
+    Equivalent,
+    Implies,
+    Not,
+    Or,
+    Xor,
+)
 
 from symprop.errors import ArgumentTypeError, DeclarationError, UnknownNameError
 from symprop.primitives import (
@@ -80,6 +91,10 @@ class Elementwise:
         value = self.expression.xreplace({ARGUMENT: source[source.axes]})
         scope.define(target[target.axes], value, step="activation")
 
+    def __repr__(self) -> str:
+        """As it is declared: by name, or as an expression."""
+        return repr(self.name) if ACTIVATIONS.get(self.name) == self else str(self.expression)
+
 
 @dataclass(frozen=True)
 class Softmax:
@@ -104,6 +119,9 @@ class Softmax:
         scope.define(exponential[at], sympy.exp(source[at] - shift[reduced]), step="exponential")
         scope.define(total[reduced], exponential[at], over=(last,), step="sum of exponentials")
         scope.define(target[at], exponential[at] / total[reduced], step="activation")
+
+    def __repr__(self) -> str:
+        return repr(self.name)
 
 
 def _table() -> dict[str, Activation]:
@@ -165,13 +183,13 @@ def activation(given: Any) -> Activation:
     if given is None:
         return ACTIVATIONS["linear"]
     if isinstance(given, str):
-        return ACTIVATIONS[known_name("activation", given, ACTIVATIONS)]
+        return ACTIVATIONS[known_name("activation", given, ACTIVATIONS, 'z = sympy.Symbol("z")')]
     if isinstance(given, (Elementwise, Softmax)):
         return given
     if not isinstance(given, Expr) or isinstance(given, sympy.MatrixExpr):
         raise ArgumentTypeError(
             "activation: expected a name, a SymPy expression in one symbol or None, got "
-            f"{type(given).__name__} {given!r}"
+            f"{type(given).__name__} {given!r}{_function_hint(given)}"
         )
     symbols = sorted(given.free_symbols, key=str)
     if len(symbols) != 1:
@@ -183,8 +201,17 @@ def activation(given: Any) -> Activation:
     return Elementwise("custom", expression)
 
 
-def known_name(kind: str, given: str, known: Iterable[str]) -> str:
-    """The given name if it is known, else an UnknownNameError with the nearest one."""
+def _function_hint(given: Any) -> str:
+    if not isinstance(given, FunctionClass):
+        return ""
+    return f'; write sympy.{given.__name__}(z) with z = sympy.Symbol("z")'
+
+
+def known_name(kind: str, given: str, known: Iterable[str], symbols: str = "") -> str:
+    """The given name if it is known, else an UnknownNameError with the nearest one.
+
+    Where a formula may stand instead, ``symbols`` says what it is written in.
+    """
     names = list(known)
     if not isinstance(given, str):
         raise ArgumentTypeError(f"{kind}: expected a name, got {type(given).__name__} {given!r}")
@@ -193,6 +220,8 @@ def known_name(kind: str, given: str, known: Iterable[str]) -> str:
     lowered = {name.lower(): name for name in names}
     near = difflib.get_close_matches(given.lower(), lowered, n=1, cutoff=0.5)
     hint = f"did you mean {lowered[near[0]]!r}? " if near else ""
+    if symbols and set(given) & set("+*/^()"):
+        hint = f"a formula is a SymPy expression without quotes, in {symbols}; "
     raise UnknownNameError(f"{kind}: unknown name {given!r}; {hint}known are {', '.join(names)}")
 
 
@@ -295,6 +324,8 @@ def _condition(node: Any, what: str) -> Expr:
     if isinstance(node, sympy.core.relational.Relational):
         left, right = (_translate(side, what) for side in node.args)
         return RELATIONS[node.rel_op](left, right)
+    if isinstance(node, (Xor, ITE, Implies, Equivalent)):
+        return _condition(sympy.to_nnf(node, simplify=False), what)
     raise DeclarationError(
         f"{what}: expected a comparison as condition, found {type(node).__name__} {node}"
     )
@@ -315,6 +346,12 @@ def _heaviside(u: Expr, at_zero: Expr) -> Expr:
     return Select(Equal(u, 0), at_zero, Greater(u, 0))
 
 
+def _acot(u: Expr) -> Expr:
+    """SymPy's branch: from −π/2 to π/2, and π/2 at 0."""
+    half = Select(GreaterEqual(u, 0), sympy.pi / 2, -sympy.pi / 2)
+    return Select(Greater(Absolute(u), 1), sympy.atan(1 / u), half - sympy.atan(u))
+
+
 def _extreme(function: Callable[[Expr, Expr], Expr]) -> Callable[..., Expr]:
     """Fold several arguments in pairs; numbers go last, so that a tie with a number belongs to the
     number.
@@ -330,6 +367,12 @@ REWRITES: dict[type, Callable[..., Expr]] = {
     Max: _extreme(Maximum),
     Min: _extreme(Minimum),
     Heaviside: _heaviside,
+    sympy.acot: _acot,
+    sympy.asec: lambda u: sympy.acos(1 / u),
+    sympy.acsc: lambda u: sympy.asin(1 / u),
+    sympy.acoth: lambda u: sympy.atanh(1 / u),
+    sympy.asech: lambda u: sympy.acosh(1 / u),
+    sympy.acsch: lambda u: sympy.asinh(1 / u),
     sympy.sinc: lambda u: Select(Equal(u, 0), Integer(1), sympy.sin(u) / u),
 }
-"""SymPy's functions with a kink or a jump, as primitives."""
+"""SymPy's functions that no backend has, in those that all have."""

@@ -11,9 +11,10 @@ differences.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import numpy as np
 
@@ -30,8 +31,9 @@ from symprop.data import (
     target_array,
 )
 from symprop.errors import ArgumentTypeError, UnknownNameError
-from symprop.model import start_values
+from symprop.model import Model, start_values
 from symprop.network import Network
+from symprop.optimizers import SGD
 from symprop.passes.prune import prune
 from symprop.program import Program
 from symprop.tensor import Tensor
@@ -80,7 +82,8 @@ def check_gradients(
     >>> check_gradients(net, [[0.5, -1.0]], [[1.0, 2.0]]) < 1e-12
     True
     """
-    arrays = _network_arrays(network, {"x": x, "y": y, **(parameters or {})}, seed, np.float64)
+    given = {"x": x, "y": y, **(parameters or {})}
+    arrays = _network_arrays(_network(network), given, seed, np.float64)
     values = run(network.gradients, arrays)
     found = {
         str(parameter.label): values[str(cotangent.label)]
@@ -134,44 +137,89 @@ def check_program(
     return _worst(program, given, scalar, found, method, seed)
 
 
+@overload
 def check_backends(
-    program: Program | Network,
-    arrays: Mapping[str, Any],
-    dtype: Any = "float64",
+    network: Network,
+    x: Any,
+    y: Any,
+    parameters: Mapping[str, Any] | None = None,
     seed: int = 0,
+    dtype: Any = "float64",
+) -> float: ...
+@overload
+def check_backends(network: Program, x: Mapping[str, Any], *, dtype: Any = "float64") -> float: ...
+def check_backends(
+    network: Network | Program,
+    x: Any,
+    y: Any = None,
+    parameters: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    dtype: Any = "float64",
 ) -> float:
-    """The worst relative difference between Numba and the interpreter, over all tensors of a
-    program.
+    """The worst relative difference between Numba and the interpreter, of a network or a program.
 
         max over T of   max |T_numba − T_numpy| / max(max |T_numpy|, FLOOR · max over given |T|)
 
-    ``arrays`` holds the given tensors by name. Of a network, ``gradients`` is run, "x" and "y" are
-    as for ``fit``, and parameters that are not given start as by ``compile(seed=seed)``. Infinite
-    where one backend is finite and the other is not. Tensors that the compiled program does not
-    store are not compared.
+    Of a network, T is all that a model gives: the prediction, the loss, its gradients, and loss and
+    parameters after one training step by gradient descent with all rows. x, y and parameters are as
+    for ``check_gradients``. Of a Program, ``check_backends(program, arrays)`` takes the given
+    tensors by name and compares all that the compiled program stores.
 
-    Raises what ``check_gradients`` raises.
+    Infinite where one backend is finite and the other is not. Raises what ``check_gradients``
+    raises.
 
     >>> from symprop import Dense
     >>> net = Network([Dense(3, activation="relu"), Dense(1)], inputs=2, loss="mse")
-    >>> check_backends(net, {"x": [[0.5, -1.0]], "y": [1.0]}) < 1e-12
+    >>> check_backends(net, [[0.5, -1.0]], [1.0]) < 1e-12
+    True
+    >>> arrays = {"x": [[0.5, -1.0]], "y": [[1.0]], "W1": np.ones((3, 2)), "b1": np.zeros(3)}
+    >>> check_backends(net.forward, {**arrays, "W2": np.ones((1, 3)), "b2": [2.0]}) < 1e-12
     True
     """
-    from symprop.backends import numba
-
     kind = data_type(dtype)
-    if isinstance(program, Network):
-        given = _network_arrays(program, arrays, seed, kind)
-        program = program.gradients
+    if isinstance(network, Program):
+        if not isinstance(x, Mapping) or y is not None or parameters is not None:
+            raise ArgumentTypeError(
+                "check_backends: expected check_backends(program, arrays) with a dict of the given "
+                f"arrays by name, got {type(x).__name__}{' and y' if y is not None else ''}"
+            )
+        given = {name: number_array(name, array) for name, array in x.items()}
+        expected, found = _program_results(network, given, kind)
     else:
-        given = {name: number_array(name, array) for name, array in arrays.items()}
-    expected = run(program, given, kind)
-    found = numba.run(program, given, kind)
+        arrays = {"x": x, "y": y, **(parameters or {})}
+        given = _network_arrays(_network(network), arrays, seed, kind)
+        expected, found = (_model_results(network, b, given, kind) for b in ("numpy", "numba"))
     floor = FLOOR * max((float(np.abs(a).max(initial=0.0)) for a in given.values()), default=0.0)
     return max(
         (difference(found[name], expected[name], floor) for name in expected if name in found),
         default=0.0,
     )
+
+
+def _program_results(
+    program: Program, given: Mapping[str, Array], dtype: np.dtype[Any]
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """What the interpreter and what compiled code store."""
+    from symprop.backends import numba
+
+    return run(program, given, dtype), numba.run(program, given, dtype)
+
+
+def _model_results(
+    network: Network, backend: str, given: Mapping[str, Array], dtype: np.dtype[Any]
+) -> dict[str, Array]:
+    """All that a model computes: by the programs that train, simplified and stabilized."""
+    data = dict(given)
+    x, y = data.pop("x"), data.pop("y")
+    model = Model(network, SGD(), dtype, backend=backend)
+    model.set_parameters(data)
+    loss, gradients = model.loss_and_gradients(x, y)
+    found = {"prediction": model.predict(x), "loss": np.array([loss, model.evaluate(x, y)["loss"]])}
+    found |= {f"gradient of {name}": gradient for name, gradient in gradients.items()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a loss that is not finite is compared too
+        found["loss of the step"] = np.array(model.fit(x, y, batch_size=len(x)).loss)
+    return found | {f"{name} after the step": array for name, array in model.parameters.items()}
 
 
 def difference(found: Array, expected: Array, floor: float = 0.0) -> float:
@@ -187,6 +235,14 @@ def difference(found: Array, expected: Array, floor: float = 0.0) -> float:
 def _number(error: Any) -> float:
     """NaN is the worst of errors."""
     return float("inf") if np.isnan(error) else float(error)
+
+
+def _network(given: Any) -> Network:
+    """A network; a model is not one."""
+    if isinstance(given, Network):
+        return given
+    hint = ": use model.network" if isinstance(given, Model) else ""
+    raise ArgumentTypeError(f"expected a Network to check, got {type(given).__name__}{hint}")
 
 
 def _network_arrays(
@@ -230,6 +286,8 @@ def _worst(
         scales.append(float(np.abs(slopes).max(initial=0.0)))
         errors.append(reference.error(label, entries, gradient.ravel()[entries], slopes))
     floor = max(FLOOR * max(scales), _TINY)
+    if not np.isfinite(scales).all():
+        return float("inf")
     return max(error / max(scale, floor) for error, scale in zip(errors, scales, strict=True))
 
 

@@ -49,13 +49,6 @@ def seed_number(given: Any) -> int:
     return int(given.__index__())
 
 
-def flag(what: str, given: Any) -> bool:
-    """True or False; a word such as "no" would count as true."""
-    if not isinstance(given, (bool, np.bool_)):
-        raise ArgumentTypeError(f"{what}: expected True or False, got {given!r}")
-    return bool(given)
-
-
 def number_array(name: str, given: Any) -> Array:
     """An array of real numbers; finite or not."""
     if np.ma.is_masked(given):
@@ -160,22 +153,31 @@ def target_array(
     if array.shape == (rows,) and outputs == (1,):
         array = array.reshape(rows, 1)
     if array.shape != (rows, *outputs):
-        raise ShapeError(_target_shape_message(name, array.shape, (rows, *outputs), kind))
+        raise ShapeError(_target_shape_message(name, array, (rows, *outputs), kind))
     check_finite(name, array)
     _check_values(name, array, kind)
     return convert(name, array, dtype)
 
 
-def _target_shape_message(
-    name: str, found: tuple[int, ...], expected: tuple[int, ...], kind: Labels
-) -> str:
+def _target_shape_message(name: str, array: Array, expected: tuple[int, ...], kind: Labels) -> str:
+    found = array.shape
     if kind != "classes":
-        return f"{name}: expected shape {expected}, got {found}"
+        also = f" or {expected[:1]}" if expected[1:] == (1,) else ""
+        hint = _labels_hint(name, array, expected) if found == expected[:1] else ""
+        return f"{name}: expected shape {expected}{also}, got {found}{hint}"
     hint = f"; write {name}.ravel()" if found == (expected[0], 1) else ""
     return (
         f"{name}: expected class numbers of shape ({expected[0]},) or one-hot rows of shape "
         f"{expected}, got {found}{hint}"
     )
+
+
+def _labels_hint(name: str, array: Array, expected: tuple[int, ...]) -> str:
+    """For class numbers with a loss that does not take them."""
+    classes = expected[-1]
+    if array.dtype.kind not in "iu" or array.min() < 0 or array.max() >= classes:
+        return ""
+    return f"; for class numbers write np.eye({classes})[{name}], or use loss='cross_entropy'"
 
 
 def _one_hot(name: str, array: Array, classes: int, dtype: np.dtype[Any]) -> Array:

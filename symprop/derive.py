@@ -6,32 +6,35 @@ plain adjoint, of its short form, and of the update.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from itertools import groupby, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sympy import Expr, Function, Symbol
+from sympy import Expr, Function, Integer, Rational, Symbol
 
 from symprop.activations import ARGUMENT
 from symprop.adjoint import partial
 from symprop.equation import Equation, Fact
 from symprop.errors import ArgumentError, DerivationError
+from symprop.kinks import KINKED, conventions, has_kink, kinks_in_words
 from symprop.passes import simplify_gradients
-from symprop.passes.algebra import tidy
+from symprop.passes.algebra import parts_of, tidy
 from symprop.passes.reuse import expressed
-from symprop.primitives import Absolute, Indicator, Maximum, Minimum, Select, Sign
 from symprop.program import Program
 from symprop.tensor import Tensor, accesses, fresh_index, label_of, subscripts_of
 
 if TYPE_CHECKING:
+    from symprop.layers import Layer
     from symprop.network import Network
     from symprop.printers.document import Item
 
 SLOPE = Function("sigma_prime")
 STORED = Symbol("a")
-KINKED = (Absolute, Maximum, Minimum, Select, Sign, Indicator)
+SAMPLES = (Integer(1), Rational(1, 3))
+"""Values of a target and whatever else a loss reads, at which its kinks are looked for."""
 SUFFIXES = (".tex", ".txt", ".md")
 
 
@@ -76,11 +79,13 @@ class Derivation:
     short: Program
     """The forward pass and the gradients in short form."""
     update: Program
+    network: str = ""
+    """The network in words: its layers, their activations, its loss."""
 
     def __str__(self) -> str:
         from symprop.printers.document import as_text
 
-        return as_text(self._items())
+        return as_text(self._items)
 
     __repr__ = __str__
 
@@ -88,7 +93,7 @@ class Derivation:
         r"""A fragment to \input, which needs amsmath and amssymb."""
         from symprop.printers.document import as_latex
 
-        return as_latex(self._items())
+        return as_latex(self._items)
 
     def save(self, path: str | Path) -> None:
         """Write a complete document: .tex (for pdflatex), .txt or .md by the path's suffix.
@@ -107,7 +112,7 @@ class Derivation:
             content = f"{self}\n"
         else:
             write = as_latex_document if path.suffix == ".tex" else as_markdown
-            content = write(self._items())
+            content = write(self._items)
         path.write_text(content, encoding="utf-8")
 
     def verify(self, seed: int = 0, tolerance: float = 1e-9) -> None:
@@ -134,10 +139,12 @@ class Derivation:
                         f"from the plain adjoint by {error:.1e} of its largest element"
                     )
 
-    def _items(self) -> Iterator[Item]:
+    @cached_property
+    def _items(self) -> tuple[Item, ...]:
+        """The document, arranged once for all its spellings."""
         from symprop.printers.story import story
 
-        return story(self)
+        return tuple(story(self))
 
 
 def derive(network: Network) -> Derivation:
@@ -146,7 +153,21 @@ def derive(network: Network) -> Derivation:
     build = _Builder(network.forward, raw, short)
     update = network.update()
     steps = (*build.forward_steps(), *build.delta_steps(), *build.parameter_steps())
-    return Derivation((*steps, _update_step(update)), raw, short, update)
+    return Derivation((*steps, _update_step(update)), raw, short, update, _in_words(network))
+
+
+def _in_words(network: Network) -> str:
+    """5 inputs, Dense 4 (tanh), Dense 3 (softmax), loss mse."""
+    runs = [(layer, len(list(equal))) for layer, equal in groupby(network.layers)]
+    shown = (f"{n} times {_named(layer)}" if n > 1 else _named(layer) for layer, n in runs)
+    return f"{network.inputs} inputs, {', '.join(shown)}, loss {network.loss.name}"
+
+
+def _named(layer: Layer) -> str:
+    """Dense 4 (tanh)."""
+    units, activation = getattr(layer, "units", ""), getattr(layer, "activation", None)
+    named = f" ({activation.name})" if activation is not None else ""
+    return f"{type(layer).__name__} {units}".strip() + named
 
 
 class _Builder:
@@ -160,9 +181,11 @@ class _Builder:
             for label in {label_of(access) for access in equation.reads}:
                 self.readers.setdefault(label, []).append(equation)
         sources = {e.label: None for e in forward.flat if e.origin.step == "pre-activation"}
-        cotangents = [forward.by_label[label].cotangent(1) for label in reversed(sources)]
-        self.deltas = [t for t in cotangents if t.label in short.defined]
+        self.deltas = [forward.by_label[label].cotangent(1) for label in reversed(sources)]
         self.labels = {delta.label for delta in self.deltas}
+        parameters = {t.cotangent(1).label for t in forward.with_role("parameter")}
+        self.shown = self.labels | parameters | set(forward.by_label)
+        """What needs no definition by the step that reads it, or has had one."""
 
     def forward_steps(self) -> Iterator[Step]:
         """One step a layer, then the loss."""
@@ -178,24 +201,76 @@ class _Builder:
     def delta_steps(self) -> Iterator[Step]:
         """δ of the output from the loss, then of each layer from the δ of the layer above."""
         for number, delta in enumerate(self.deltas):
-            layer = self.layer_of(delta)
             function, abstract = self.activation(delta)
+            after, zero = self.short.defined.get(delta.label, ()), self.is_zero(delta)
+            if zero:
+                after = (Equation(delta[delta.axes], Integer(0)),)
+            conditions = kinks_in_words(*function[:2]) if function else ()
             yield Step(
                 "Recursion of the deltas" if number else "Delta of the output layer",
-                f"δ at {layer}",
+                f"δ at {self.layer_of(delta)}",
                 "chain rule",
-                self.short.defined[delta.label],
-                self.chain(delta),
+                (*self.helpers(after), *after),
+                () if zero else self.chain(delta),
                 REASONS[bool(number)],
-                _kinks(function),
-                abstract if number else (),
+                (
+                    *self.why_zero(delta, function),
+                    *conditions,
+                    *([] if number else self.at_kinks()),
+                ),
+                abstract if number and not zero else (),
                 function,
-                () if number else self.facts_used(delta),
+                () if number or zero else self.facts_used(delta),
             )
 
+    def is_zero(self, delta: Tensor) -> bool:
+        equations = self.short.defined.get(delta.label, ())
+        return all(equation.value == 0 for equation in equations)
+
+    def why_zero(self, delta: Tensor, function: tuple[Expr, ...]) -> Iterator[str]:
+        """Why a delta is 0, if it is."""
+        if not self.is_zero(delta):
+            return
+        above = self.deltas[: self.deltas.index(delta)]
+        if function and function[1] == 0:
+            cause = "the derivative of the activation is 0 everywhere"
+        elif above and self.is_zero(above[-1]):
+            cause = "δ is 0 at the layer above"
+        else:
+            cause = "the loss does not change with what follows"
+        yield f"It is 0 because {cause}: this layer and those below do not learn."
+
+    def helpers(self, equations: Iterable[Equation]) -> tuple[Equation, ...]:
+        """The definitions, in order, of what the equations read and no step has shown."""
+        wanted, found = list(equations), set()
+        while wanted:
+            for label in {label_of(access) for access in wanted.pop().reads} - self.shown:
+                self.shown.add(label)
+                found.add(label)
+                wanted += self.short.defined.get(label, ())
+        return tuple(equation for equation in self.short.flat if equation.label in found)
+
+    def at_kinks(self) -> Iterator[str]:
+        """What the derivative of the loss is taken to be at a kink, if it has one."""
+        words: dict[str, None] = {}
+        for equation in self.forward.flat:
+            if equation.origin.layer != "loss" or not equation.value.has(*KINKED):
+                continue
+            reads = accesses(equation.value)
+            for read, sample in product(reads, SAMPLES):
+                others = {other: sample for other in reads if other != read}
+                value = equation.value.xreplace({**others, read: ARGUMENT})
+                if self.is_computed(read) and has_kink(value, _slope(value)):
+                    words |= dict.fromkeys(conventions((partial(equation.value, read),)))
+        if words:
+            taken = ", ".join(words)
+            yield f"Where the loss has a kink the derivative is the one of the formula: {taken}."
+
+    def is_computed(self, access: Expr) -> bool:
+        return label_of(access) in self.forward.defined
+
     def layer_of(self, delta: Tensor) -> str:
-        source = self.raw.by_label[delta.cotangent(-1).label]
-        return self.forward.defined[source.label][0].origin.layer
+        return self.forward.defined[delta.cotangent(-1).label][0].origin.layer
 
     def chain(self, delta: Tensor) -> tuple[Equation, ...]:
         """The plain adjoint's equations that lead to a delta, from the delta above (or L) on."""
@@ -215,18 +290,18 @@ class _Builder:
 
     def activation(self, delta: Tensor) -> tuple[tuple[Expr, ...], tuple[Equation, ...]]:
         """f and f′ where one elementwise activation follows, and the recursion with σ′ for f′."""
-        equations = self.raw.defined[delta.label]
+        equations = self.raw.defined.get(delta.label, ())
         readers = self.readers.get(delta.cotangent(-1).label, [])
-        if len(equations) != 1 or len(readers) != 1 or len(accesses(readers[0].value)) != 1:
+        if len(readers) != 1 or len(accesses(readers[0].value)) != 1:
             return (), ()
         (read,) = accesses(readers[0].value)
         value = readers[0].value.xreplace({read: ARGUMENT})
-        slope = _slope(value)
+        slope = min(_slope(value), tidy(_slope(value)), key=parts_of)
         stored = expressed(tidy(slope), value, STORED)
         function = (value, slope, stored) if stored.has(STORED) else (value, slope)
-        above = self.raw.by_label[readers[0].label].cotangent(1).label
+        above = self.forward.by_label[readers[0].label].cotangent(1).label
         incoming = self.raw.defined.get(above, ())
-        if len(incoming) != 1 or slope.is_number or readers[0].over:
+        if len(incoming) != 1 or len(equations) != 1 or slope.is_number or readers[0].over:
             return function, ()
         return function, (_with_slope(incoming[0], equations[0].target, read.base),)
 
@@ -235,16 +310,17 @@ class _Builder:
         layers: dict[str, list[Symbol]] = {}
         for parameter in self.forward.with_role("parameter"):
             label = parameter.cotangent(1).label
-            for equation in self.short.defined.get(label, ())[:1]:
-                layers.setdefault(equation.origin.layer, []).append(label)
+            if label in self.short.defined and parameter.label in self.readers:
+                layer = self.readers[parameter.label][0].origin.layer
+                layers.setdefault(layer, []).append(label)
         for layer, labels in reversed(layers.items()):
-            after = (e for label in labels for e in self.short.defined[label])
-            before = (e for label in labels for e in self.raw.defined[label])
+            after = tuple(e for label in labels for e in self.short.defined[label])
+            before = (e for label in labels for e in self.raw.defined.get(label, ()))
             yield Step(
                 "Gradients of weights and biases",
                 layer,
                 "chain rule",
-                tuple(after),
+                (*self.helpers(after), *after),
                 tuple(before),
                 "the parameters enter through the pre-activation",
             )
@@ -282,42 +358,6 @@ def _with_slope(incoming: Equation, target: Expr, source: Expr) -> Equation:
             taken.add(names[index])
     carried = incoming.renamed(names)
     return replace(carried, target=target, value=carried.value * SLOPE(source[target.indices]))
-
-
-def _kinks(function: tuple[Expr, ...]) -> tuple[str, ...]:
-    """Where the derivative of an activation jumps, and what it is taken to be there."""
-    if not function or not function[1].has(*KINKED):
-        return ()
-    value, slope, *_ = function
-    places = sorted({place for place in map(_crossing, _gaps(value)) if place is not None})
-    slopes = [tidy(slope.xreplace({ARGUMENT: place})) for place in places]
-    pairs = zip(map(_number, slopes), map(_number, places), strict=True)
-    taken = [f"{shown} at z = {place}" for shown, place in pairs]
-    if not taken:
-        return ("At a kink, the derivative is the one that the formula gives.",)
-    return (f"The activation has a kink; its derivative is taken as {' and as '.join(taken)}.",)
-
-
-def _gaps(value: Expr) -> Iterator[Expr]:
-    """What is compared with 0 in a kinked value: it has its kinks where this is 0."""
-    for node in sorted(value.atoms(*KINKED), key=str):
-        if isinstance(node, (Absolute, Sign)):
-            yield node.args[0]
-        elif not isinstance(node, Select):  # its condition is compared by itself
-            yield node.args[0] - node.args[1]
-
-
-def _number(value: Expr) -> str:
-    """A number as it is, or as a short decimal where its fraction is long."""
-    return f"{float(value):.6g}" if value.is_number and len(str(value)) > 12 else str(value)
-
-
-def _crossing(gap: Expr) -> Expr | None:
-    """Where c₁ z + c₀ is 0; None unless the gap is of that form."""
-    gap = gap.expand()
-    slope = gap.coeff(ARGUMENT)
-    rest = gap - slope * ARGUMENT
-    return None if slope == 0 or rest.has(ARGUMENT) else -rest / slope
 
 
 def _update_step(update: Program) -> Step:

@@ -57,6 +57,10 @@ class Loss:
         scope.define(loss[()], self.expression.xreplace(values) / BATCH, over=at, step="loss")
         return y, loss
 
+    def __repr__(self) -> str:
+        """As it is declared: by name, or as an expression."""
+        return repr(self.name) if LOSSES.get(self.name) == self else str(self.expression)
+
 
 def _table() -> dict[str, Loss]:
     p, y = prediction, target
@@ -110,7 +114,8 @@ def loss(given: Any) -> Loss:
     log(cosh(prediction - target))
     """
     if isinstance(given, str):
-        return LOSSES[known_name("loss", given, LOSSES)]
+        symbols = "symprop.prediction and symprop.target"
+        return LOSSES[known_name("loss", given, LOSSES, symbols)]
     if isinstance(given, Loss):
         return given
     if not isinstance(given, Expr):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -17,7 +18,6 @@ from symprop.backends import Array, Executable
 from symprop.data import (
     TrainingData,
     data_type,
-    flag,
     input_array,
     parameter_arrays,
     seed_number,
@@ -27,7 +27,7 @@ from symprop.data import (
 from symprop.errors import ArgumentTypeError
 from symprop.history import History
 from symprop.initializers import INITIALIZERS
-from symprop.layers.base import positive_integer
+from symprop.layers.base import flag, positive_integer
 from symprop.losses import Labels
 from symprop.network import Network
 from symprop.optimizers import optimizer as optimizer_object
@@ -106,6 +106,8 @@ class Model:
         changes nothing. Ctrl-C raises KeyboardInterrupt between two batches; the model is then as
         after the last of them, and ``model.history`` holds the epochs that were finished.
 
+        Warns (RuntimeWarning) once, when the loss of an epoch is not finite.
+
         Raises ArgumentError or ArgumentTypeError for settings, ShapeError or DataError for data.
         """
         epochs = positive_integer("epochs", epochs)
@@ -118,6 +120,9 @@ class Model:
             for _ in range(epochs):
                 self.history.add(self._epoch(data, batch_size, shuffle))
                 _show(bar, self.history.records[-1])
+                diverged = _divergence(self.history.records)
+                if diverged:
+                    warnings.warn(diverged, RuntimeWarning, stacklevel=2)
         return self.history
 
     def _epoch(self, data: TrainingData, batch_size: int, shuffle: bool) -> dict[str, float]:
@@ -255,6 +260,18 @@ def _start_value(tensor: Tensor, dtype: np.dtype[Any], generator: np.random.Gene
     if isinstance(tensor.init, str):
         return INITIALIZERS[tensor.init](shape, generator).astype(dtype)
     return np.full(shape, tensor.init or 0.0, dtype)
+
+
+def _divergence(records: list[dict[str, float]]) -> str:
+    """What to warn of, after the first epoch whose loss is not finite."""
+    bad = [number for number, record in enumerate(records, 1) if not math.isfinite(record["loss"])]
+    if bad != [len(records)]:
+        return ""
+    return (
+        f"fit: the loss is {records[-1]['loss']} in epoch {bad[0]}; usually the learning rate is "
+        "too high, or a prediction lies outside of what the loss takes (cross_entropy needs "
+        "softmax before it, binary_cross_entropy sigmoid, poisson an activation above 0)"
+    )
 
 
 @contextmanager

@@ -33,6 +33,8 @@ def _number(
     if isinstance(given, bool) or not isinstance(given, numbers.Real):
         raise ArgumentTypeError(f"{what}: expected a number, got {type(given).__name__} {given!r}")
     value = float(given)
+    if not math.isfinite(value):
+        raise ArgumentError(f"{what}: expected a finite number, got {given}")
     inside = (low <= value if low_included else low < value) and value < high
     if not inside:
         raise ArgumentError(

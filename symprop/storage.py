@@ -7,13 +7,14 @@ tables below is refused.
 
 from __future__ import annotations
 
+import errno
 import json
 import numbers
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import sympy
@@ -140,6 +141,8 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
 
 def _write(path: Path, arrays: dict[str, Array]) -> None:
     """Write beside the file first: an interrupted save leaves the old file."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "its folder does not exist", str(path))
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with beside.open("wb") as file:
@@ -160,13 +163,30 @@ def load(path: str | os.PathLike[str]) -> Model:
     """
     with Path(path).open("rb") as file:
         try:
-            with np.load(file, allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files}
-            return _restored(arrays)
+            return _restored(_arrays(file))
         except (
             Exception
         ) as error:  # a damaged file makes zipfile, NumPy and json raise nearly anything
             raise ModelFileError(f"{path}: is not a model that symprop saved: {error}") from error
+
+
+def _arrays(file: BinaryIO) -> dict[str, Array]:
+    """The arrays of an archive, none of them pickled objects."""
+    if file.read(2) != b"PK":
+        raise ModelFileError("no zip of arrays")
+    file.seek(0)
+    with np.load(file, allow_pickle=False) as archive:
+        return {name: _member(archive, name) for name in archive.files}
+
+
+def _member(archive: Any, name: str) -> Array:
+    try:
+        member: Array = archive[name]
+    except ValueError as error:
+        if "allow_pickle" in str(error):  # NumPy's advice is not to be followed
+            raise ModelFileError(f"{name} holds Python objects, not numbers") from None
+        raise
+    return member
 
 
 def _restored(arrays: dict[str, Array]) -> Model:

@@ -186,6 +186,26 @@ def test_large_tensors_are_sampled_with_the_seed(monkeypatch):
             errors.LoweringError,
             "w, for which no array was given",
         ),
+        (
+            lambda: check_gradients(network().compile(backend="numpy"), X, TARGETS[""]),
+            errors.ArgumentTypeError,
+            "expected a Network to check, got Model: use model.network",
+        ),
+        (
+            lambda: check_backends(network().compile(backend="numpy"), X, TARGETS[""]),
+            errors.ArgumentTypeError,
+            "expected a Network to check, got Model: use model.network",
+        ),
+        (
+            lambda: check_backends(sum_of_squares(3), X),
+            errors.ArgumentTypeError,
+            "check_backends(program, arrays) with a dict of the given arrays by name, got ndarray",
+        ),
+        (
+            lambda: check_backends(sum_of_squares(3), {"x": X, "w": X[0]}, X),
+            errors.ArgumentTypeError,
+            "got dict and y",
+        ),
     ],
 )
 def test_checks_check_their_arguments(call, error, words):
@@ -216,8 +236,8 @@ def test_difference_is_relative_to_the_largest_and_sees_what_is_not_finite(found
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_backends_agree(dtype):
     bound = 1e-12 if dtype == "float64" else 1e-4
-    assert check_backends(network(), {"x": X, "y": TARGETS[""]}, dtype) < bound
-    assert check_backends(sum_of_squares(3), {"x": X, "w": [1, 2, -3]}, dtype) < bound
+    assert check_backends(network(), X, TARGETS[""], {"b1": np.ones(4)}, 3, dtype) < bound
+    assert check_backends(sum_of_squares(3), {"x": X, "w": [1, 2, -3]}, dtype=dtype) < bound
 
 
 @pytest.mark.skipif(not NUMBA, reason="the compiled backend is not there")
@@ -231,5 +251,46 @@ def test_backend_that_differs_is_seen(monkeypatch, label):
         return values
 
     monkeypatch.setattr(numba, "run", other)
-    error = check_backends(network(), {"x": X, "y": TARGETS[""]})
+    net = network()
+    arrays = {"x": X, "y": TARGETS[""]}
+    arrays |= {t.name: RNG.normal(size=tuple(map(int, t.shape))) for t in net.parameters}
+    assert check_backends(net.forward, arrays) == pytest.approx(1e-6, rel=0.01)
+
+
+@pytest.mark.skipif(not NUMBA, reason="the compiled backend is not there")
+@pytest.mark.parametrize("method", ["predict", "loss", "gradients", "train"])
+def test_every_program_of_the_backend_that_trains_is_compared(monkeypatch, method):
+    from symprop.backends.numba import NumbaExecutable
+
+    right = getattr(NumbaExecutable, method)
+
+    def wrong(executable, *given):
+        result = right(executable, *given)
+        if method == "gradients":
+            result[1]["W2"][...] *= 1 + 1e-6
+        return result if method == "gradients" else result * (1 + 1e-6)
+
+    monkeypatch.setattr(NumbaExecutable, method, wrong)
+    error = check_backends(network(), X, TARGETS[""])
     assert error == pytest.approx(1e-6, rel=0.01)
+
+
+@pytest.mark.skipif(not NUMBA, reason="the compiled backend is not there")
+def test_backends_agree_on_a_loss_that_is_not_finite():
+    net = Network([Dense(1)], inputs=1, loss="poisson")
+    assert check_backends(net, [[1.0]], [1.0], {"W1": [[-1.0]]}) == 0
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+def test_reference_that_is_not_finite_is_the_worst(monkeypatch, method, value):
+    from symprop import check
+
+    monkeypatch.setattr(check._Reference, "slope", lambda *given: value)
+    assert check_gradients(network(), X, TARGETS[""], method=method) == np.inf
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_gradient_and_reference_that_are_both_infinite_are_the_worst(method):
+    net = Network([Dense(1, activation=sympy.sqrt(Z))], inputs=1, loss="mse")
+    assert check_gradients(net, [[1.0]], [[1.0]], {"W1": [[0.0]]}, method=method) == np.inf

@@ -11,7 +11,6 @@ from symprop.data import (
     check_finite,
     convert,
     data_type,
-    flag,
     input_array,
     number_array,
     parameter_arrays,
@@ -27,6 +26,7 @@ from symprop.errors import (
     SymPropError,
     UnknownNameError,
 )
+from symprop.layers.base import flag
 
 F32, F64 = np.dtype("float32"), np.dtype("float64")
 
@@ -82,6 +82,22 @@ def test_flag_is_no_word():
     assert flag("shuffle", np.True_) is True
     with raises(ArgumentTypeError, "shuffle: expected True or False, got 'no'"):
         flag("shuffle", "no")
+
+
+def test_shape_of_targets_says_what_else_is_accepted():
+    net = network(outputs=1)
+    with raises(ShapeError, "y: expected shape (4, 1) or (4,), got (4, 2)"):
+        target_array(net, np.ones((4, 2)), 4, F64)
+
+
+def test_class_numbers_with_another_loss_are_told_how_to_be_one_hot():
+    words = "y: expected shape (3, 2), got (3,); for class numbers write np.eye(2)[y]"
+    with raises(ShapeError, words):
+        target_array(network(), [0, 1, 1], 3, F64)
+    for other in ([0, 1, 2], [0.0, 1.0, 1.0]):
+        with pytest.raises(ShapeError) as caught:
+            target_array(network(), other, 3, F64)
+        assert "np.eye" not in str(caught.value)
 
 
 # --- arrays -----------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ import sympy
 from symprop import Dense, Network
 from symprop.derive import Derivation
 from symprop.errors import ArgumentError, DerivationError
+from symprop.tensor import label_of
 
 SECTIONS = (
     "What is declared",
@@ -76,15 +77,10 @@ def test_textbook_lines() -> None:
         assert line in found, line
 
 
-def test_kink_convention_is_stated_where_there_is_a_kink() -> None:
-    assert "kink; its derivative is taken as 0 at z = 0." in str(two_layers("relu"))
-    assert "kink" not in str(two_layers("tanh"))
-
-
 def test_fact_is_mentioned_only_where_it_is_used() -> None:
-    assert "(used here: the target" in str(two_layers())
+    assert "Used here: the target" in str(two_layers())
     net = Network([Dense(3, "sigmoid")], inputs=5, loss="cross_entropy")
-    assert "(used here: the target" not in str(net.derive())
+    assert "Used here: the target" not in str(net.derive())
 
 
 def test_wide_formulas_aside_no_line_is_over_80_columns() -> None:
@@ -92,6 +88,98 @@ def test_wide_formulas_aside_no_line_is_over_80_columns() -> None:
 
 
 z = sympy.Symbol("z")
+KINKS = {
+    "relu": "has a kink; its derivative is taken as 0 at z = 0.",
+    "selu": "has a kink; its derivative is taken as 1.7581 at z = 0.",
+    "hard_tanh": "has kinks; its derivative is taken as 0 at z = -1 and z = 1.",
+    sympy.Max(sympy.Abs(z), sympy.Rational(1, 2)): "taken as 0 at z = -1/2 and z = 1/2.",
+    sympy.Max(-1, sympy.Min(1, z)): "taken as 0 at z = -1 and z = 1.",
+    sympy.Max(sympy.Abs(z), sympy.sqrt(2)): "taken as 0 at z = -√2 and z = √2.",
+    sympy.Max(z, sympy.pi / 3 * z + sympy.E): "taken as π/3 at z = e/(1 - π/3).",
+    sympy.Abs(z**2 - 2): "taken as 0 at z ≈ -1.414 and z ≈ 1.414.",
+    sympy.Max(z, z**3): "taken as 3 at z = -1 and z = 1 and as 0 at z = 0.",
+    sympy.Max(z, sympy.pi): "taken as 0 at z = π.",
+    sympy.Abs(sympy.sin(z)): "z = -2·π, z = -π, z = 0, z = π, z = 2·π and 8 more places",
+    sympy.sqrt(sympy.Abs(z)): "The derivative of the activation has no finite value at z = 0.",
+    sympy.sign(z) + z: "The activation jumps; its derivative is taken as 1 at z = 0.",
+}
+
+
+@pytest.mark.parametrize("activation", KINKS)
+def test_every_kink_is_named(activation: object) -> None:
+    text = " ".join(str(two_layers(activation)).split())
+    assert KINKS[activation] in text
+
+
+@pytest.mark.parametrize(
+    "activation", ["tanh", "softsign", "elu", sympy.Max(z, 0) ** 2, z * sympy.Abs(z)]
+)
+def test_no_kink_is_named_where_the_slope_does_not_jump(activation: object) -> None:
+    text = str(two_layers(activation))
+    assert "kink" not in text
+    assert "jumps" not in text
+
+
+@pytest.mark.parametrize(
+    ("loss", "taken"), [("hinge", "[0 > 0] = 0."), ("mae", "sign(0) = 0."), ("huber", "")]
+)
+def test_convention_at_the_kink_of_a_loss(loss: str, taken: str) -> None:
+    text = str(Network([Dense(2)], inputs=3, loss=loss).derive())
+    assert taken in text
+    assert ("Where the loss has a kink" in text) == bool(taken)
+
+
+SOFTMAX_NETS = {
+    "output": Network([Dense(3, "softmax")], 4, "mse"),
+    "output, mae": Network([Dense(3, "softmax")], 4, "mae"),
+    "hidden": Network([Dense(3, "softmax"), Dense(2)], 4, "mse"),
+    "both": Network([Dense(3, "softmax"), Dense(3, "softmax")], 4, "mae"),
+}
+
+
+@pytest.mark.parametrize("net", SOFTMAX_NETS.values(), ids=SOFTMAX_NETS)
+def test_every_symbol_is_defined_before_it_is_read(net: Network) -> None:
+    derivation = net.derive()
+    given = {t.label for t in (*derivation.raw.tensors, *derivation.update.tensors)}
+    defined = {label for label in given if label not in derivation.raw.defined}
+    for step in derivation.steps:
+        for equation in step.after:
+            read = {label_of(access) for access in equation.reads} - set(derivation.raw.sizes)
+            assert read <= defined | {equation.label}, equation
+            defined.add(equation.label)
+    helpers = {t.name for t in derivation.short.tensors if not t.order} - {str(x) for x in given}
+    assert helpers
+    assert str(derivation).count("computed on the way back") == len(helpers)
+    derivation.verify()
+
+
+def test_derivative_that_is_zero_is_said_to_be_zero() -> None:
+    layers = [Dense(2, "relu"), Dense(2, sympy.Heaviside(z)), Dense(1)]
+    text = str(Network(layers, 3, "mse").derive())
+    for line in ("δ⁽²⁾ = 0", "δ⁽¹⁾ = 0", "∂L/∂W⁽²⁾ = 0", "∂L/∂W⁽¹⁾ = 0"):
+        assert line in text, line
+    assert "because the derivative of the activation is 0 everywhere" in text
+    assert "because δ is 0 at the layer above" in text
+    assert text.index("\nDense 1, the parameters") < text.index("∂L/∂W⁽¹⁾ = 0")
+
+
+def test_slope_is_printed_in_its_shorter_form() -> None:
+    assert "σ′(z) = 1/(1 + |z|)²" in formulas(two_layers("softsign"))
+
+
+def test_title_names_the_network_and_symbols_are_introduced() -> None:
+    derivation = two_layers()
+    title = "Backpropagation: 5 inputs, Dense 4 (relu), Dense 3 (softmax), loss cross\\_entropy"
+    assert title in derivation.latex()
+    assert str(derivation).startswith(title.replace("\\", ""))
+    assert "m is the number of samples" in str(derivation)
+    assert "δ⁽¹⁾ = ∂L/∂z⁽¹⁾" in formulas(derivation)
+
+
+def test_equal_layers_are_counted_in_the_title() -> None:
+    text = str(Network([Dense(3, "tanh")] * 7, 2, "mse").derive())
+    assert text.startswith("Backpropagation: 2 inputs, 7 times Dense 3 (tanh), loss mse")
+    assert "2 times" not in str(Network([Dense(3, z**3), Dense(3, z**2)], 2, "mse").derive())
 
 
 @pytest.mark.parametrize(
@@ -139,8 +227,10 @@ def test_save_refuses_other_suffixes(tmp_path: Path, suffix: str) -> None:
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
-@pytest.mark.parametrize("activation", ["relu", "gelu", "selu", "softmax"])
-def test_document_compiles(tmp_path: Path, activation: str) -> None:
+@pytest.mark.parametrize(
+    "activation", ["relu", "gelu", "selu", "softmax", sympy.Max(z, sympy.pi), sympy.Abs(z**2 - 2)]
+)
+def test_document_compiles(tmp_path: Path, activation: object) -> None:
     two_layers(activation).save(tmp_path / "backprop.tex")
     done = subprocess.run(
         ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "backprop.tex"],  # noqa: S607

@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 import sympy
-from symprop import Adam, Dense, Network, prediction, target
+from symprop import SGD, Adam, Dense, Network, prediction, target
 from symprop.history import History
 from symprop.model import Model
 
@@ -273,6 +273,26 @@ def test_pace_follows_the_time_that_calls_take():
 # --- interruption ----------------------------------------------------------------------
 
 
+@pytest.fixture
+def interruptible():
+    """Ctrl-C raises KeyboardInterrupt, also where SIGINT was ignored when Python started."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def end_after(model, seconds):
+    """Let training fail instead of going on for ever."""
+    train, end = model._executable.train, time.perf_counter() + seconds
+
+    def bounded(*given):
+        assert time.perf_counter() < end, "the interrupt did not come"
+        return train(*given)
+
+    model._executable.train = bounded
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("units", [16, 600])
 def test_interrupt_answers_and_leaves_a_usable_model(backend, units):
     layers = [Dense(units, activation="gelu"), Dense(units, activation="gelu"), Dense(3)]
@@ -280,6 +300,7 @@ def test_interrupt_answers_and_leaves_a_usable_model(backend, units):
     model.fit(X[:2], ONE_HOT[:2])
     x, y = np.tile(X, (400, 1)), np.tile(ONE_HOT, (400, 1))
     sent = []
+    end_after(model, 30)
 
     def interrupt():
         sent.append(time.perf_counter())
@@ -335,3 +356,19 @@ def test_finished_epochs_are_in_the_history_of_an_interrupted_fit(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         model.fit(X, CLASSES, epochs=9, validation=0.2)
     assert len(model.history.loss) == len(model.history.validation_loss) == 2
+
+
+# --- losses that are not finite ---------------------------------------------------------------
+
+
+def test_loss_that_is_not_finite_is_warned_of_once(backend):
+    model = line(1.0, 0.0, optimizer=SGD(1e3), backend=backend)
+    with pytest.warns(
+        RuntimeWarning, match=r"the loss is (inf|nan) in epoch \d+; .*learning rate"
+    ) as seen:
+        history = model.fit([[3.0]], [1.0], epochs=80)
+    assert len(seen) == 1
+    assert seen[0].filename == __file__
+    first = next(n for n, loss in enumerate(history.loss, 1) if not np.isfinite(loss))
+    assert f"in epoch {first};" in str(seen[0].message)
+    assert len(history) == 80

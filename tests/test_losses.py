@@ -156,3 +156,13 @@ def test_an_unknown_loss_is_refused_with_the_nearest(given, near):
         Network([Dense(1)], inputs=1, loss=given)
     assert f"loss: unknown name {given!r}; " in str(caught.value)
     assert near is None or f"did you mean {near!r}?" in str(caught.value)
+
+
+def test_losses_read_as_they_were_declared():
+    assert repr(Network([Dense(1)], inputs=1, loss="huber")).endswith("loss='huber')")
+    assert repr(loss((prediction - target) ** 4)) == "(prediction - target)**4"
+
+
+def test_a_formula_in_quotes_is_told_how_to_be_written():
+    with pytest.raises(UnknownNameError, match=r"in symprop\.prediction and symprop\.target"):
+        loss("(prediction - target)**2")

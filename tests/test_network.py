@@ -201,3 +201,8 @@ def test_updates_read_the_gradients_and_write_the_parameters():
         assert {str(output.label) for output in net.raw_gradients.outputs} <= read
         assert set(net.parameters) <= set(update.outputs)
     assert {output.label for output in update.outputs} == update.assigned
+
+
+def test_bias_is_true_or_false():
+    with pytest.raises(ArgumentTypeError, match="Dense: bias: expected True or False, got 'yes'"):
+        Dense(4, bias="yes")

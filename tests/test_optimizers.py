@@ -104,8 +104,8 @@ def test_the_learning_rate_is_a_state_that_can_be_changed():
     [
         (lambda: SGD(0), "SGD: learning_rate: expected more than 0, got 0"),
         (lambda: SGD(-1.0), "SGD: learning_rate: expected more than 0, got -1.0"),
-        (lambda: SGD(float("nan")), "SGD: learning_rate: expected more than 0, got nan"),
-        (lambda: SGD(float("inf")), "SGD: learning_rate: expected more than 0, got inf"),
+        (lambda: SGD(float("nan")), "SGD: learning_rate: expected a finite number, got nan"),
+        (lambda: SGD(float("inf")), "SGD: learning_rate: expected a finite number, got inf"),
         (lambda: SGD(0.1, 1), "SGD: momentum: expected at least 0 and less than 1, got 1"),
         (lambda: SGD(0.1, -0.1), "SGD: momentum: expected at least 0 and less than 1, got -0.1"),
         (

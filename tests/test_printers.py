@@ -284,6 +284,15 @@ def test_gathers_and_scatters_read_well(build, expected) -> None:  # type: ignor
     assert str(program + backward(program, loss, wrt)) == expected
 
 
+def test_users_tensor_called_ties_has_a_cotangent_that_prints_as_one() -> None:
+    scope = Scope()
+    given = scope.tensor("ties_x", (j,), role="parameter")
+    loss = scope.tensor("L")
+    scope.define(loss[()], given[j] ** 2, over=(j,))
+    program = scope.freeze((loss,))
+    assert "∂L/∂ties_x" in printed(program + backward(program, loss, (given,)))
+
+
 def test_recurrence_is_a_block() -> None:
     t = index("t", 4)
     h, x = Tensor("h", (index("u", 5), b, j)), Tensor("x", (t, b, j))

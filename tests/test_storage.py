@@ -185,7 +185,7 @@ def set_objects(tree, arrays):
         (set_network, "expected a Network, found Adam"),
         (set_entry, "unknown entry ['eval'] in the declaration"),
         (set_generator, "PCG64"),
-        (set_objects, "allow_pickle=False"),
+        (set_objects, "values/W1 holds Python objects, not numbers"),
         (lambda tree, arrays: tree.pop("seed"), "seed"),
         (
             lambda tree, arrays: tree.update(format="symprop model 9"),
@@ -241,3 +241,21 @@ def test_damaged_files_are_refused(tmp_path):
             except ModelFileError:
                 continue
             assert values(loaded) == values(saved)
+
+
+@pytest.mark.parametrize("content", [pickle.dumps([1]), b"", b"\x93NUMPY\x01\x00"])
+def test_foreign_file_is_refused_without_advice_to_unpickle_it(tmp_path, content):
+    path = tmp_path / "foreign"
+    path.write_bytes(content)
+    with pytest.raises(
+        ModelFileError, match="foreign: is not a model that symprop saved"
+    ) as caught:
+        load(path)
+    assert "pickle" not in str(caught.value)
+
+
+def test_missing_folder_is_named_as_it_was_given(tmp_path):
+    path = tmp_path / "missing" / "m"
+    with pytest.raises(FileNotFoundError, match="its folder does not exist") as caught:
+        model().save(path)
+    assert caught.value.filename == str(path)

@@ -23,7 +23,7 @@ LEVELS = (
     ("equation",),
     ("program",),
     ("liveness", "scope", "activations", "passes", "adjoint"),
-    ("layers", "initializers", "losses", "optimizers", "steps", "schedule", "derive"),
+    ("layers", "initializers", "losses", "optimizers", "steps", "schedule", "kinks", "derive"),
     ("network", "printers", "backends"),
     ("data", "history", "storage", "model", "check"),
 )
@@ -36,6 +36,8 @@ DOORS = {
     ("program", "printers"): "a program prints itself",
     ("derive", "printers"): "a derivation prints itself",
     ("derive", "backends"): "Derivation.verify() runs both sides of a step",
+    ("kinks", "printers"): "a place is named as formulas name it",
+    ("kinks", "backends"): "zeros are searched on many points at once",
     ("network", "derive"): "Network.derive()",
     ("network", "model"): "Network.compile()",
 }

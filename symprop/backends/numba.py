@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import platform
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache
+from functools import cache, cached_property, lru_cache, wraps
 from types import ModuleType
 from typing import Any
 
@@ -263,16 +264,31 @@ class _Entry:
         return _call(module, self.name, [*leading, *bound])
 
 
+def _one_at_a_time(method: Callable[..., Any]) -> Any:
+    """A method of an executable that no two threads run at the same time."""
+
+    @wraps(method)
+    def locked(executable: NumbaExecutable, *given: Any, **named: Any) -> Any:
+        with executable._lock:
+            return method(executable, *given, **named)
+
+    return locked
+
+
 class NumbaExecutable:
     """A network's programs compiled, over one set of arrays, which training updates in place.
 
-    Every program is a function of one generated module, compiled when it is first called.
+    Every program is a function of one generated module, compiled when it is first called. Threads
+    may share an executable: its programs work in the same buffers, so they run one at a time.
+
+    Raises LoweringError for a program that cannot be compiled.
     """
 
     def __init__(
         self, network: Network, optimizer: Any, dtype: Any, values: MutableMapping[str, Array]
     ):
         self._values, self._dtype = values, np.dtype(dtype)
+        self._lock = threading.RLock()
         self._prediction, self._loss = network.named("yhat"), network.named("L")
         cotangents = network.raw_gradients.outputs
         self._names = {str(t.label): t.name for t in cotangents}
@@ -287,10 +303,9 @@ class NumbaExecutable:
                 ("train", step, [self._loss, *updated]),
             )
         }
+        self.source = self._generated()
 
-    @cached_property
-    def source(self) -> str:
-        """The generated module."""
+    def _generated(self) -> str:
         module = Module(f"A network compiled by symprop in {self._dtype.name}", self._dtype)
         for name, entry in self._entries.items():
             if name == "train":
@@ -303,6 +318,7 @@ class NumbaExecutable:
     def _module(self) -> ModuleType:
         return _load(self.source, self._dtype)
 
+    @_one_at_a_time
     def predict(self, x: Array) -> Array:
         """The prediction for every row of x."""
         pieces = [
@@ -315,6 +331,7 @@ class NumbaExecutable:
     def _width(self) -> tuple[int, ...]:
         return _shape(self._prediction, {BATCH: 0})[1:]
 
+    @_one_at_a_time
     def loss(self, x: Array, y: Array) -> float:
         """The mean loss over all rows: that of pieces of the rows, weighted."""
         label = str(self._loss.label)
@@ -334,6 +351,7 @@ class NumbaExecutable:
             entry.call(module, {**self._values, **piece}, rows)
             yield entry.work.arrays(rows), rows
 
+    @_one_at_a_time
     def gradients(self, x: Array, y: Array) -> tuple[float, dict[str, Array]]:
         """The mean loss over all rows and its gradient by parameter name."""
         entry = self._entries["gradients"]
@@ -343,6 +361,7 @@ class NumbaExecutable:
         loss = float(found[str(self._loss.label)])
         return loss, {name: found[label] for label, name in self._names.items()}
 
+    @_one_at_a_time
     def train(
         self,
         x: Array,

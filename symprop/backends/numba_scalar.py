@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import reduce
+from typing import Any
 
 import numpy as np
-from sympy import Add, Expr, Idx, Indexed, Mul, Pow, S, Symbol
+import sympy
+from sympy import Add, Expr, Idx, Indexed, Integer, Mul, Pow, S, Symbol
 
 from symprop.errors import LoweringError
 from symprop.primitives import Equal, Greater, GreaterEqual
@@ -29,8 +31,9 @@ SUM, PRODUCT, ATOM = 1, 2, 3
 class ScalarPrinter:
     """Prints an expression; ``local`` gives the name of a variable that holds an expression."""
 
-    def __init__(self, dtype: np.dtype[np.generic], local: Callable[[Expr], str]):
-        self._single = dtype == np.float32
+    def __init__(self, dtype: np.dtype[Any], local: Callable[[Expr], str]):
+        self._dtype, self._single = np.dtype(dtype), dtype == np.float32
+        self._largest = Integer(int(np.finfo(dtype).max))
         self._local = local
 
     def literal(self, number: Expr) -> str:
@@ -38,6 +41,11 @@ class ScalarPrinter:
         if not number.is_finite:
             return {S.Infinity: "F(np.inf)", S.NegativeInfinity: "F(-np.inf)"}.get(
                 number, "F(np.nan)"
+            )
+        if abs(number) > self._largest:
+            raise LoweringError(
+                f"{sympy.N(number, 6)} does not fit {self._dtype}, whose largest number is "
+                f"{float(self._largest):.4g}; use dtype='float64' or scale the expression"
             )
         return f"F({np.float32(float(number))!s})" if self._single else repr(float(number))
 
@@ -137,7 +145,8 @@ class ScalarPrinter:
             (u,), zero = names, self.literal(S.Zero)
             return f"F({u} > {zero}) - F({u} < {zero}) if {u} == {u} else {u}"
         u, v = names
-        return f"{v} if {u} {'<=' if kind == 'Maximum' else '>='} {v} else {u}"
+        undefined = "" if node.args[1].is_number else f" or {v} != {v}"
+        return f"{v} if {u} {'<=' if kind == 'Maximum' else '>='} {v}{undefined} else {u}"
 
 
 def _grouped(factors: list[str]) -> str:

@@ -276,8 +276,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "Equal": _compare(np.equal),
     "Sign": lambda u: np.sign(np.real(u)) + np.zeros_like(u),
     "Absolute": lambda u: np.where(np.real(u) < 0, -u, u),
-    "Maximum": lambda u, v: np.where(np.real(u) <= np.real(v), v, u),
-    "Minimum": lambda u, v: np.where(np.real(u) >= np.real(v), v, u),
+    "Maximum": lambda u, v: np.where((np.real(u) <= np.real(v)) | np.isnan(v), v, u),
+    "Minimum": lambda u, v: np.where((np.real(u) >= np.real(v)) | np.isnan(v), v, u),
     "Select": lambda c, u, v: np.where(np.real(c) != 0, u, v),
 }
 """What each scalar function means."""

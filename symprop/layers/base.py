@@ -26,3 +26,10 @@ def positive_integer(what: str, given: Any) -> int:
     if given.__index__() < 1:
         raise ArgumentError(f"{what}: expected at least 1, got {given}")
     return int(given.__index__())
+
+
+def flag(what: str, given: Any) -> bool:
+    """True or False; a word such as "no" would count as true."""
+    if type(given).__name__ not in ("bool", "bool_"):  # Python's or NumPy's
+        raise ArgumentTypeError(f"{what}: expected True or False, got {given!r}")
+    return bool(given)

@@ -7,7 +7,7 @@ from typing import Any
 
 from symprop.activations import activation, known_name
 from symprop.initializers import INITIALIZERS
-from symprop.layers.base import positive_integer
+from symprop.layers.base import flag, positive_integer
 from symprop.scope import Scope, index
 from symprop.tensor import Tensor, extent
 
@@ -43,6 +43,7 @@ class Dense:
     def __post_init__(self) -> None:
         object.__setattr__(self, "units", positive_integer("Dense: units", self.units))
         object.__setattr__(self, "activation", activation(self.activation))
+        object.__setattr__(self, "bias", flag("Dense: bias", self.bias))
         if self.initializer is not None:
             known_name("Dense: initializer", self.initializer, INITIALIZERS)
 

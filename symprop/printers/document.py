@@ -14,6 +14,13 @@ WIDTH = 80
 
 
 @dataclass(frozen=True)
+class Title:
+    """The heading of the whole document."""
+
+    title: str
+
+
+@dataclass(frozen=True)
 class Section:
     """A heading."""
 
@@ -42,7 +49,7 @@ class Table:
     rows: tuple[tuple[Line, str], ...]
 
 
-Item = Section | Sentence | Formulas | Table
+Item = Title | Section | Sentence | Formulas | Table
 
 
 def as_text(items: Iterable[Item]) -> str:
@@ -52,7 +59,9 @@ def as_text(items: Iterable[Item]) -> str:
 
 def _text(item: Item) -> Iterator[str]:
     spell = UnicodePrinter(layers=True)
-    if isinstance(item, Section):
+    if isinstance(item, Title):
+        yield from textwrap.wrap(item.title, WIDTH)
+    elif isinstance(item, Section):
         yield from ("", "", item.title, "─" * len(item.title))
     elif isinstance(item, Sentence):
         yield from ("", *textwrap.wrap(item.words, WIDTH))
@@ -85,7 +94,9 @@ def as_latex(items: Iterable[Item]) -> str:
 
 def _latex(item: Item) -> Iterator[str]:
     spell = LatexPrinter(euler=False)
-    if isinstance(item, Section):
+    if isinstance(item, Title):
+        yield rf"\section*{{{escaped(item.title)}}}"
+    elif isinstance(item, Section):
         yield rf"\subsection*{{{escaped(item.title)}}}"
     elif isinstance(item, Sentence):
         yield from ("", rf"\medskip {escaped(item.words)}", "")
@@ -110,7 +121,9 @@ def as_markdown(items: Iterable[Item]) -> str:
 
 def _markdown(item: Item) -> Iterator[str]:
     spell = LatexPrinter(euler=False)
-    if isinstance(item, Section):
+    if isinstance(item, Title):
+        yield f"# {item.title}"
+    elif isinstance(item, Section):
         yield from ("", f"## {item.title}")
     elif isinstance(item, Sentence):
         yield from ("", item.words)
@@ -134,7 +147,6 @@ DOCUMENT = r"""\documentclass[11pt]{article}
 \allowdisplaybreaks
 \setlength{\parindent}{0pt}
 \begin{document}
-\section*{Backpropagation}
 %s\end{document}
 """
 """The frame of a complete LaTeX document."""

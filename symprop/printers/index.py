@@ -95,7 +95,8 @@ def names_of(program: Program, given: Mapping[str, str] | None = None) -> Names:
             bit = 1 << (tensor.order.bit_length() - 1)
             rest = tensor.order - bit
             scalars.setdefault(bit, str(replace(tensor, order=rest).label))
-    return Names(scalars, given or {})
+    counts = (t for t in program.tensors if t.order and t.role == "constant")
+    return Names(scalars, given or {}, frozenset(str(tensor.label) for tensor in counts))
 
 
 def lines(

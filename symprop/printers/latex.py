@@ -146,7 +146,8 @@ def escaped(text: str) -> str:
 
 
 SPECIAL = {c: "\\" + c for c in "&%$#_{}"}
-SPECIAL |= {"δ": r"$\delta$", "σ": r"$\sigma$", "′": "$'$", "Σ": r"$\sum$"}
+SPECIAL |= {"δ": r"$\delta$", "σ": r"$\sigma$", "′": "$'$", "Σ": r"$\sum$", "π": r"$\pi$"}
+SPECIAL |= {"≈": r"$\approx$", "≥": r"$\ge$", "√": r"$\surd$", "·": r"$\cdot$"}
 SPECIAL |= {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
 
 

@@ -9,10 +9,10 @@ from sympy import Expr, Symbol
 
 from symprop.equation import Equation
 from symprop.printers.arrange import Arrange
-from symprop.printers.document import Formulas, Item, Section, Sentence, Table
+from symprop.printers.document import Formulas, Item, Section, Sentence, Table, Title
 from symprop.printers.index import Line, lines, names_of
 from symprop.printers.matrix import in_matrices
-from symprop.printers.structure import Access, Call, Reduction, Shape
+from symprop.printers.structure import Access, Call, Names, Reduction, Shape
 from symprop.program import Program
 from symprop.tensor import Tensor, extent
 
@@ -22,13 +22,20 @@ LEGEND = (
     "fractions of matrices hold element by element; 1 is a column of ones where it is a factor; "
     "[...] is 1 where the condition holds, else 0."
 )
+SYMBOLS = (
+    "m is the number of samples in a batch, the index b one of them; j, k and other indices count "
+    "units. δ at a layer is the derivative of the loss L by that layer's pre-activation z:"
+)
 
 
 def story(derivation: Any) -> Iterator[Item]:
     """The document of a Derivation."""
-    teller = _Teller(derivation.raw + derivation.update)
+    teller = _Teller(derivation.raw + derivation.update, derivation.short)
+    yield Title(": ".join(filter(None, ("Backpropagation", derivation.network))))
     yield Section("What is declared")
     yield teller.table()
+    yield Sentence(SYMBOLS)
+    yield Formulas("", teller.delta_meaning())
     yield Sentence(LEGEND)
     section = ""
     for step in derivation.steps:
@@ -41,8 +48,9 @@ def story(derivation: Any) -> Iterator[Item]:
 class _Teller:
     """Turns steps into items; holds the names that all have in common."""
 
-    def __init__(self, program: Program):
+    def __init__(self, program: Program, short: Program):
         self.program = program
+        self.tensors = {**program.by_label, **short.by_label}
         deltas = {e.label for e in program.flat if e.origin.step == "pre-activation"}
         given = {
             str(tensor.cotangent(1).label): f"delta{tensor.name.lstrip('z')}"
@@ -52,8 +60,17 @@ class _Teller:
         self.names = names_of(program, given)
 
     def table(self) -> Table:
-        given = [t for t in self.program.tensors if t.order == 0]
-        return Table(tuple((self._declared(t), WORDS[t.role]) for t in given))
+        given = [t for t in self.tensors.values() if t.order == 0]
+        return Table(tuple((self._declared(t), self._what(t)) for t in given))
+
+    def _what(self, tensor: Tensor) -> str:
+        return WORDS[tensor.role] if tensor.label in self.program.by_label else HELPER
+
+    def delta_meaning(self) -> tuple[Line, ...]:
+        """δ⁽ˡ⁾ = ∂L/∂z⁽ˡ⁾ for each layer."""
+        plain = Names(self.names.scalars)
+        given = self.names.given.items()
+        return tuple(Line(Access(Symbol(name)), "=", plain.access(label)) for label, name in given)
 
     def _declared(self, tensor: Tensor) -> Line:
         arrange = Arrange(self.names)
@@ -66,11 +83,12 @@ class _Teller:
         if step.section == "Delta of the output layer":
             yield Formulas("adjoint", self.lines(step.before))
         for fact in step.facts:
-            words = "as declared" if step.section == "Loss" else "used here"
+            words = "As declared" if step.section == "Loss" else "Used here"
+            yield Sentence(f"{words}: {fact.reason}.")
             yield Formulas("fact", self.fact(fact))
-            yield Sentence(f"({words}: {fact.reason})")
-        if step.function and step.abstract:
+        if step.function and (step.abstract or step.function[1] == 0):
             yield Formulas("activation", self.function(step.function))
+        if step.abstract:
             yield from self.formulas(step.abstract)
             yield Sentence("and with the derivative written in stored values:")
         yield from self.formulas(step.after)
@@ -78,7 +96,7 @@ class _Teller:
             yield Sentence(condition)
 
     def lines(self, equations: Iterable[Equation]) -> tuple[Line, ...]:
-        found = lines(equations, self.names, self.program.by_label)
+        found = lines(equations, self.names, self.tensors)
         return tuple(line for line in found if isinstance(line, Line))
 
     def fact(self, fact: Any) -> tuple[Line, ...]:
@@ -119,3 +137,4 @@ WORDS = {
     "intermediate": "computed",
     "constant": "computed, constant to the derivative",
 }
+HELPER = "computed on the way back, a sum that is used again"

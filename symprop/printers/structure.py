@@ -145,17 +145,19 @@ class Names:
     """How labels are called: after each backward pass's scalar, or by names given for this print.
 
     ``scalars`` maps the bit that a backward pass sets in ``Tensor.order`` to its scalar's label,
-    ``given`` a label to the name to print in its place (``z1′1`` to ``delta1``).
+    ``given`` a label to the name to print in its place (``z1′1`` to ``delta1``). ``counts`` are the
+    labels of what a backward pass counts: such a tensor is no derivative.
     """
 
     scalars: Mapping[int, str] = field(default_factory=dict)
     given: Mapping[str, str] = field(default_factory=dict)
+    counts: frozenset[str] = frozenset()
 
     def access(self, label: str, subscripts: Iterable[Expr] = ()) -> Node:
         """The element of the tensor called ``label``: x[s], or ∂L/∂x[s] for a cotangent."""
         label = self.given.get(label, label)
         name, _, order = label.partition(PRIME)
-        if not order or name.startswith("ties_"):
+        if not order or label in self.counts:
             return Access(Symbol(name), *subscripts)
         bit = 1 << (int(order).bit_length() - 1)
         inner = name if int(order) == bit else f"{name}{PRIME}{int(order) - bit}"
