@@ -34,6 +34,7 @@ from symprop.errors import ArgumentTypeError, UnknownNameError
 from symprop.model import Model, start_values
 from symprop.network import Network
 from symprop.optimizers import SGD
+from symprop.passes import lower
 from symprop.passes.prune import prune
 from symprop.program import Program
 from symprop.tensor import Tensor
@@ -70,7 +71,8 @@ def check_gradients(
         max over W of   max |g − r| / max(max |r|, FLOOR · max over all parameters |r|)
 
     g is what ``network.gradients`` gives in the interpreter, r the derivative of
-    ``network.forward`` by ``method`` (see ``check_program``). x and y are as for ``fit``.
+    ``network.forward`` by ``method`` (see ``check_program``), both in the stable form that runs. x
+    and y are as for ``fit``.
     Parameters that are not given start as by ``compile(seed=seed)``; of each, at most 200 entries
     are checked, drawn with the seed.
 
@@ -84,14 +86,14 @@ def check_gradients(
     """
     given = {"x": x, "y": y, **(parameters or {})}
     arrays = _network_arrays(_network(network), given, seed, np.float64)
-    values = run(network.gradients, arrays)
+    values = run(lower(network.gradients), arrays)
     found = {
         str(parameter.label): values[str(cotangent.label)]
         for parameter, cotangent in zip(
             network.parameters, network.raw_gradients.outputs, strict=True
         )
     }
-    return _worst(network.forward, arrays, network.named("L"), found, method, seed)
+    return _worst(lower(network.forward), arrays, network.named("L"), found, method, seed)
 
 
 def check_program(
@@ -108,14 +110,15 @@ def check_program(
     ``arrays`` holds the given tensors by name, ``of`` and ``wrt`` are tensors or their names.
     ``method`` says what the adjoint is compared with:
 
-    - ``"complex"``: complex step. At a kink it takes the branch that the interpreter takes there. -
-    ``"central"``: central differences, good for about 1e-9, at a kink 1e-5. - ``"auto"``: complex
-    step; where it disagrees and the slopes to the left and to the right of the point differ, the
-      point is at a kink, and every derivative between these two slopes is right: the error is the
-      distance to that interval. ``"central"`` does the same, with difference quotients. So a check
-      at a kink says that a subgradient of one variable was found, not which. Where several kinks
-      meet, even that is not always true of an adjoint: of max(t, 0) − max(−t, 0), which is t, the
-      chain rule gives 0 at t = 0.
+    - ``"complex"``: complex step. At a kink it takes the branch that the interpreter takes there.
+    - ``"central"``: central differences, good for about 1e-9, at a kink 1e-5.
+    - ``"auto"``: complex step; where it disagrees and the slopes to the left and to the right of
+      the point differ, the point is at a kink, and every derivative between these two slopes is
+      right: the error is the distance to that interval.
+
+    ``"central"`` treats a kink likewise, with difference quotients. So a check at a kink says that
+    a subgradient of one variable was found, not which. Where several kinks meet, even that is not
+    always true of an adjoint: of max(t, 0) − max(−t, 0), which is t, the chain rule gives 0 at 0.
 
     Raises UnknownNameError for a name, LoweringError for a tensor that is not given.
 

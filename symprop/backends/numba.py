@@ -74,7 +74,7 @@ def _bound(
     """The arguments of a compiled schedule; a 0-d array goes as one element in the same memory."""
     found: list[Any] = []
     for label in arguments(program, plan):
-        value = sizes[label] if label in sizes else values[str(label)]
+        value = sizes[label] if label in sizes else values[label.name]
         found.append(
             value.reshape(1) if isinstance(value, np.ndarray) and not value.ndim else value
         )
@@ -161,8 +161,8 @@ def _loaded(text: str, conditions: tuple[str, ...], _directory: str) -> ModuleTy
 def _call(module: ModuleType, name: str, given: list[Any]) -> Any:
     """Call a function of a module; a broken entry of Numba's cache is compiled anew."""
     entry = getattr(module, name)
-    signature = tuple(map(numba.typeof, given))
-    if signature not in entry.overloads:
+    if not entry.overloads:
+        signature = tuple(map(numba.typeof, given))
         _in_background(lambda: _compile(entry, signature))
     return entry(*given)
 
