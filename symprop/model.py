@@ -6,6 +6,7 @@ import math
 import time
 import warnings
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import cached_property
 from os import PathLike
@@ -79,10 +80,11 @@ class Model:
         self.seed = seed_number(seed)
         self.backend = known_name("backend", backend, BACKENDS)
         self.history = History()
-        self._pace = 1
+        self._pace, self._slow = 1, True
+        self._running: Future[float] | None = None
         self.generator = np.random.default_rng(self.seed)
         states = network.update(self.optimizer).with_role("state")
-        self.values = start_values((*network.parameters, *states), self.dtype, self.generator)
+        self._values = start_values((*network.parameters, *states), self.dtype, self.generator)
 
     def fit(
         self,
@@ -114,7 +116,7 @@ class Model:
         batch_size = positive_integer("batch_size", batch_size)
         shuffle, progress = flag("shuffle", shuffle), flag("progress", progress)
         data = training_data(self.network, x, y, validation, self.seed, self.dtype)
-        self._executable  # noqa: B018 (made before anything changes, in case that it cannot be)
+        self._ready  # noqa: B018 (made before anything changes, in case that it cannot be)
         self.history = History()
         with _progress_bar(epochs, progress) as bar:
             for _ in range(epochs):
@@ -131,7 +133,7 @@ class Model:
         batches, first, total = math.ceil(len(order) / batch_size), 0, 0.0
         while first < batches:
             last, start = min(first + self._pace, batches), time.perf_counter()
-            total = self._executable.train(data.x, data.y, order, first, last, batch_size, total)
+            total = self._train(data.x, data.y, order, first, last, batch_size, total)
             self._set_pace(last - first, time.perf_counter() - start)
             first = last
         record = {"loss": total / len(order)}
@@ -140,10 +142,39 @@ class Model:
             record |= {f"validation_{name}": value for name, value in measured.items()}
         return record
 
+    def _train(self, *arguments: Any) -> float:
+        """Run some batches; a slow batch in another thread, so that Ctrl-C need not wait for it.
+
+        The thread finishes its batch; what uses the values then waits for it.
+        """
+        if not self._slow:
+            return self._executable.train(*arguments)
+        pool = ThreadPoolExecutor(max_workers=1)
+        self._running = pool.submit(self._executable.train, *arguments)
+        pool.shutdown(wait=False)
+        return self._running.result()
+
+    def _settle(self) -> None:
+        """Wait for a batch that an interrupted ``fit`` left running."""
+        if self._running is not None:
+            wait([self._running])
+
+    @property
+    def _ready(self) -> Executable:
+        self._settle()
+        return self._executable
+
+    @property
+    def values(self) -> dict[str, Array]:
+        """The arrays of all parameters and of the optimizer's state, by label, as they are."""
+        self._settle()
+        return self._values
+
     def _set_pace(self, batches: int, seconds: float) -> None:
         """How many batches run in one call of compiled code, during which Ctrl-C has to wait."""
         fitting = int(batches * SECONDS_PER_CALL / max(seconds, 1e-9))
         self._pace = max(1, min(fitting, 2 * self._pace))
+        self._slow = fitting == 0
 
     def predict(self, x: Any) -> Array:
         """The network's output for every row of x, an array (N, outputs).
@@ -168,7 +199,7 @@ class Model:
 
         Raises ShapeError, DataError or ArgumentTypeError.
         """
-        loss, gradients = self._executable.gradients(*self._data(x, y))
+        loss, gradients = self._ready.gradients(*self._data(x, y))
         return float(loss), {name: np.array(array) for name, array in gradients.items()}
 
     @property
@@ -202,10 +233,10 @@ class Model:
         if self.backend == "numpy":
             from symprop.backends.numpy import NumpyExecutable
 
-            return NumpyExecutable(self.network, self.optimizer, self.dtype, self.values)
+            return NumpyExecutable(self.network, self.optimizer, self.dtype, self._values)
         from symprop.backends.numba import NumbaExecutable
 
-        return NumbaExecutable(self.network, self.optimizer, self.dtype, self.values)
+        return NumbaExecutable(self.network, self.optimizer, self.dtype, self._values)
 
     def _data(self, x: Any, y: Any) -> tuple[Array, Array]:
         inputs = input_array(self.network, x, self.dtype)
@@ -217,7 +248,7 @@ class Model:
         result = np.empty((len(x), *outputs), self.dtype)
         for first in range(0, len(x), ROWS_PER_CALL):
             block = slice(first, first + ROWS_PER_CALL)
-            result[block] = self._executable.predict(x[block])
+            result[block] = self._ready.predict(x[block])
         return result
 
     def _measure(self, x: Array, y: Array) -> dict[str, float]:
@@ -225,7 +256,7 @@ class Model:
         total = 0.0
         for first in range(0, len(x), ROWS_PER_CALL):
             block = slice(first, first + ROWS_PER_CALL)
-            total += self._executable.loss(x[block], y[block]) * len(x[block])
+            total += self._ready.loss(x[block], y[block]) * len(x[block])
         measured = {"loss": total / len(x)}
         if self.network.loss.labels in RIGHT:
             right = RIGHT[self.network.loss.labels](self._predict(x), y)

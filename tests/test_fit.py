@@ -372,3 +372,24 @@ def test_loss_that_is_not_finite_is_warned_of_once(backend):
     first = next(n for n, loss in enumerate(history.loss, 1) if not np.isfinite(loss))
     assert f"in epoch {first};" in str(seen[0].message)
     assert len(history) == 80
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_interrupt_does_not_wait_for_a_slow_batch_but_the_values_do(monkeypatch):
+    model = classifier()
+
+    def slow(x, y, order, first, last, batch_size, total):
+        time.sleep(1.0)
+        model._values["b1"][...] = 7
+        return total
+
+    monkeypatch.setattr(model._executable, "train", slow)
+    sent = []
+    timer = threading.Timer(
+        0.2, lambda: (sent.append(time.perf_counter()), signal.raise_signal(signal.SIGINT))
+    )
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, CLASSES)
+    assert time.perf_counter() - sent[0] < 0.5
+    assert (model.parameters["b1"] == 7).all()
