@@ -6,7 +6,7 @@ import math
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from functools import cached_property
 from os import PathLike
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from symprop.activations import known_name
-from symprop.backends import Array, Executable
+from symprop.backends import Array, Executable, in_another_thread, outcome
 from symprop.data import (
     TrainingData,
     data_type,
@@ -149,10 +149,8 @@ class Model:
         """
         if not self._slow:
             return self._executable.train(*arguments)
-        pool = ThreadPoolExecutor(max_workers=1)
-        self._running = pool.submit(self._executable.train, *arguments)
-        pool.shutdown(wait=False)
-        return self._running.result()
+        self._running = in_another_thread(lambda: self._executable.train(*arguments))
+        return outcome(self._running)
 
     def _settle(self) -> None:
         """Wait for a batch that an interrupted ``fit`` left running."""

@@ -7,11 +7,34 @@ training.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 Array = np.ndarray[Any, Any]
+
+
+Value = TypeVar("Value")
+
+
+def in_another_thread(work: Callable[[], Value]) -> Future[Value]:
+    """Start some work in a thread of its own."""
+    pool = ThreadPoolExecutor(max_workers=1)
+    started = pool.submit(work)
+    pool.shutdown(wait=False)
+    return started
+
+
+def outcome(started: Future[Value]) -> Value:
+    """What some work gives, waited for in short steps: a Ctrl-C is answered between two."""
+    while True:
+        try:
+            return started.result(timeout=0.05)
+        except TimeoutError:
+            if started.done():
+                raise
 
 
 class Executable(Protocol):

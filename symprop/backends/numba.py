@@ -7,7 +7,6 @@ import platform
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache, wraps
 from types import ModuleType
@@ -19,7 +18,7 @@ import numpy as np
 from sympy import Expr, Idx, Symbol
 
 import symprop
-from symprop.backends import Array
+from symprop.backends import Array, in_another_thread, outcome
 from symprop.backends.numba_cache import directory, stored
 from symprop.backends.numba_source import Module, arguments, batch_tensors
 from symprop.backends.numpy import Evaluator, size_values, start_array
@@ -163,7 +162,7 @@ def _call(module: ModuleType, name: str, given: list[Any]) -> Any:
     entry = getattr(module, name)
     if not entry.overloads:
         signature = tuple(map(numba.typeof, given))
-        _in_background(lambda: _compile(entry, signature))
+        outcome(in_another_thread(lambda: _compile(entry, signature)))  # LLVM bears no Ctrl-C
     return entry(*given)
 
 
@@ -173,16 +172,6 @@ def _compile(entry: Any, signature: tuple[Any, ...]) -> None:
     except Exception:
         entry._cache.flush()
         entry.compile(signature)
-
-
-def _in_background(work: Callable[[], None]) -> None:
-    """Do some work in another thread and wait: Ctrl-C ends the waiting at once, and never strikes
-    within LLVM, which does not bear it.
-    """
-    pool = ThreadPoolExecutor(max_workers=1)
-    done = pool.submit(work)
-    pool.shutdown(wait=False)
-    done.result()
 
 
 class _Work:
