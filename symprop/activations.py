@@ -43,11 +43,11 @@ from sympy.logic.boolalg import (
 
 from symprop.errors import ArgumentTypeError, DeclarationError, UnknownNameError
 from symprop.primitives import (
+    KINKED,
     Absolute,
     Equal,
     Greater,
     GreaterEqual,
-    Indicator,
     Maximum,
     Minimum,
     Select,
@@ -229,7 +229,7 @@ LOWERED: tuple[type, ...] = (
     *(sympy.exp, sympy.log, sympy.erf, sympy.erfc),
     *(sympy.sin, sympy.cos, sympy.tan, sympy.asin, sympy.acos, sympy.atan),
     *(sympy.sinh, sympy.cosh, sympy.tanh, sympy.asinh, sympy.acosh, sympy.atanh),
-    *(Indicator, Sign, Absolute, Maximum, Minimum, Select),
+    *KINKED,
 )
 """The scalar functions that every backend computes."""
 

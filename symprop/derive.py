@@ -19,10 +19,11 @@ from symprop.activations import ARGUMENT
 from symprop.adjoint import partial
 from symprop.equation import Equation, Fact
 from symprop.errors import ArgumentError, DerivationError
-from symprop.kinks import KINKED, conventions, has_kink, kinks_in_words
+from symprop.kinks import conventions, has_kink, kinks_in_words
 from symprop.passes import simplify_gradients
 from symprop.passes.algebra import parts_of, tidy
 from symprop.passes.reuse import expressed
+from symprop.primitives import KINKED
 from symprop.program import Program
 from symprop.tensor import Tensor, accesses, fresh_index, label_of, subscripts_of
 

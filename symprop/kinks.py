@@ -10,6 +10,7 @@ from sympy import Expr, Float, Integer, Rational, pi
 
 from symprop.activations import ARGUMENT
 from symprop.primitives import (
+    KINKED,
     Absolute,
     Greater,
     GreaterEqual,
@@ -20,7 +21,6 @@ from symprop.primitives import (
     Sign,
 )
 
-KINKED = (Absolute, Maximum, Minimum, Select, Sign, Indicator)
 FAR, STEPS = 20, 4001
 """Where the zeros of a gap that is not linear are searched: from −20 to 20, on so many points."""
 MOST_BRANCHES, MOST_NAMED = 64, 5

@@ -140,3 +140,7 @@ class Select(Function):
 
 def _decided(gap: Any, holds: Any) -> Expr | None:
     return S.One if holds(gap) else S.Zero
+
+
+KINKED = (Indicator, Sign, Absolute, Maximum, Minimum, Select)
+"""All of them: what has a kink or a jump."""

@@ -35,12 +35,11 @@ from sympy import (
 )
 
 from symprop.primitives import (
+    KINKED,
     Absolute,
     Greater,
     GreaterEqual,
     Indicator,
-    Maximum,
-    Minimum,
     Select,
     Sign,
 )
@@ -48,7 +47,6 @@ from symprop.tensor import accesses
 
 LARGEST = 90
 """Above this many parts a value stays as it is: algebra takes seconds, and finds little."""
-CHEAP = (Indicator, Sign, Absolute, Maximum, Minimum, Select)
 
 
 @lru_cache(maxsize=65536)
@@ -88,7 +86,7 @@ def _node_cost(node: Expr) -> int:
         return 10 * (len(node.args) - len(fixed) - 1) + scaling + division
     if isinstance(node, Pow):
         return _power_cost(node.exp) - (30 if _is_divisor(node) else 0)
-    return 10 if isinstance(node, CHEAP) else 200
+    return 10 if isinstance(node, KINKED) else 200
 
 
 def _is_divisor(node: Expr) -> bool:
