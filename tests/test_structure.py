@@ -18,6 +18,7 @@ TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
 
 LEVELS = (
     ("errors",),
+    ("printable",),
     ("primitives",),
     ("tensor",),
     ("equation",),
@@ -32,6 +33,7 @@ LEVELS = (
 RANK = {name: rank for rank, names in enumerate(LEVELS) for name in names}
 
 DOORS = {
+    ("printable", "printers"): "what is printable writes itself in every form",
     ("equation", "printers"): "an equation prints itself",
     ("program", "printers"): "a program prints itself",
     ("derive", "printers"): "a derivation prints itself",

@@ -32,9 +32,12 @@ LETTERS = "kijlpqrsnuvwcdfgho"
 
 @dataclass(frozen=True)
 class Line:
-    """A relation (=, +=, ←) between nodes, for each value of the indices in ``each``."""
+    """A relation (=, +=, ←) between nodes, for each value of the indices in ``each``.
 
-    target: Expr
+    Without a target it continues the line before it.
+    """
+
+    target: Expr | None
     relation: str
     value: Expr
     each: tuple[Idx, ...] = ()
@@ -83,7 +86,8 @@ def text(found: Iterable[Line | Block], printer: UnicodePrinter | None = None) -
 def line_text(line: Line, spell: UnicodePrinter) -> str:
     """One line."""
     each = f"  for each {', '.join(map(spell.doprint, line.each))}" if line.each else ""
-    return f"{spell.doprint(line.target)} {line.relation} {spell.doprint(line.value)}{each}"
+    target = "  " if line.target is None else f"{spell.doprint(line.target)} "
+    return f"{target}{line.relation} {spell.doprint(line.value)}{each}"
 
 
 def names_of(program: Program, given: Mapping[str, str] | None = None) -> Names:

@@ -11,7 +11,7 @@ from sympy.printing.latex import accepted_latex_functions
 
 from symprop.printers.index import Block, Line
 from symprop.printers.spelling import POWER, SUM, Spelling, decimal, greek, name_parts
-from symprop.printers.structure import LARGE, Access
+from symprop.printers.structure import LARGE, Access, entries
 
 RELATIONS = {"≤": r"\le", "≥": r"\ge", "≠": r"\ne", "←": r"\leftarrow", "+=": r"\mathrel{+}="}
 FUNCTIONS = {"sigma", "max", "min", "arcsin", "arccos", "arctan", *accepted_latex_functions}
@@ -49,6 +49,11 @@ class LatexPrinter(Spelling, SymPyLatexPrinter):  # type: ignore[misc]  # SymPy 
     def _print_Slope(self, node: Expr) -> str:
         above, below = (self.wrap(part, POWER) for part in node.args)
         return rf"\frac{{\partial {above}}}{{\partial {below}}}"
+
+    def _print_Differential(self, node: Expr) -> str:
+        above, below = node.args
+        inside = rf"\left({self._print(above)}\right)"
+        return rf"\frac{{\partial}}{{\partial {self.wrap(below, POWER)}}} {inside}"
 
     def _print_Fraction(self, node: Expr) -> str:
         above, below = map(self._print, node.args)
@@ -105,6 +110,16 @@ class LatexPrinter(Spelling, SymPyLatexPrinter):  # type: ignore[misc]  # SymPy 
     def _print_Shape(self, node: Expr) -> str:
         return self.all(node.args, r" \times ") or r"\text{scalar}"
 
+    def _print_Numeral(self, node: Expr) -> str:
+        return str(node.args[0].name)
+
+    def _print_Dots(self, node: Expr) -> str:
+        return r"\dots"
+
+    def _print_Entries(self, node: Expr) -> str:
+        rows = (" & ".join(map(self._print, row)) for row in entries(node))
+        return r"\begin{pmatrix} " + r" \\ ".join(rows) + r" \end{pmatrix}"
+
     def _print_Ones(self, node: Expr) -> str:
         return r"\mathbf{1}"
 
@@ -158,7 +173,8 @@ def line_latex(line: Line, spell: LatexPrinter, mark: str = "&") -> str:
         names = ", ".join(map(spell.doprint, line.each))
         each = rf" \qquad \text{{for each }} {names}"
     relation = RELATIONS.get(line.relation, line.relation)
-    return f"{spell.doprint(line.target)} {mark}{relation} {spell.doprint(line.value)}{each}"
+    target = "" if line.target is None else f"{spell.doprint(line.target)} "
+    return f"{target}{mark}{relation} {spell.doprint(line.value)}{each}"
 
 
 def latex(found: Iterable[Line | Block], printer: LatexPrinter | None = None) -> Iterator[str]:

@@ -96,11 +96,17 @@ def decimal(number: Expr) -> str:
 
 
 def name_parts(name: str) -> tuple[str, bool, str, str]:
-    """Letters, whether hatted, layer number and the rest: v_W1 is v, not hatted, no number, W1."""
+    """Letters, whether hatted, layer number and the rest: v_W1 is v, not hatted, no number, W1.
+
+    The number may be one that stands for every layer: a(l-1), which no tensor can be called.
+    """
     head, _, rest = name.partition("_")
-    stem = head.rstrip("0123456789")
+    stem, parenthesis, number = head.partition("(")
+    if not parenthesis:
+        stem = head.rstrip("0123456789")
+        number = head[len(stem) :]
     base = stem.removesuffix("hat") or stem
-    return base, base != stem, head[len(stem) :], rest
+    return base, base != stem, number.rstrip(")"), rest
 
 
 def greek(name: str) -> str:

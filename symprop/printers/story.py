@@ -9,7 +9,7 @@ from sympy import Expr, Symbol
 
 from symprop.equation import Equation
 from symprop.printers.arrange import Arrange
-from symprop.printers.document import Formulas, Item, Section, Sentence, Table, Title
+from symprop.printers.document import Formulas, Item, Row, Section, Sentence, Table, Title
 from symprop.printers.index import Line, lines, names_of
 from symprop.printers.matrix import in_matrices
 from symprop.printers.structure import Access, Call, Names, Reduction, Shape
@@ -35,7 +35,7 @@ def story(derivation: Any) -> Iterator[Item]:
     yield Section("What is declared")
     yield teller.table()
     yield Sentence(SYMBOLS)
-    yield Formulas("", teller.delta_meaning())
+    yield Formulas(tuple(map(Row, teller.delta_meaning())))
     yield Sentence(LEGEND)
     section = ""
     for step in derivation.steps:
@@ -43,6 +43,11 @@ def story(derivation: Any) -> Iterator[Item]:
             section = step.section
             yield Section(section)
         yield from teller.step(step)
+
+
+def captioned(caption: str, found: Iterable[Line]) -> Formulas:
+    """Lines, the first under a caption."""
+    return Formulas(tuple(Row(line, "" if n else caption) for n, line in enumerate(found)))
 
 
 class _Teller:
@@ -61,7 +66,8 @@ class _Teller:
 
     def table(self) -> Table:
         given = [t for t in self.tensors.values() if t.order == 0]
-        return Table(tuple((self._declared(t), self._what(t)) for t in given))
+        rows = (((self.names.access(str(t.label))), self._shape(t), self._what(t)) for t in given)
+        return Table(("symbol", "shape", "what it is"), tuple(rows))
 
     def _what(self, tensor: Tensor) -> str:
         return WORDS[tensor.role] if tensor.label in self.program.by_label else HELPER
@@ -72,22 +78,21 @@ class _Teller:
         given = self.names.given.items()
         return tuple(Line(Access(Symbol(name)), "=", plain.access(label)) for label, name in given)
 
-    def _declared(self, tensor: Tensor) -> Line:
+    def _shape(self, tensor: Tensor) -> Shape:
         arrange = Arrange(self.names)
-        shape = Shape(*(arrange(extent(axis)) for axis in tensor.axes))
-        return Line(self.names.access(str(tensor.label)), "=", shape)
+        return Shape(*(arrange(extent(axis)) for axis in tensor.axes))
 
     def step(self, step: Any) -> Iterator[Item]:
         if step.title:
             yield Sentence(f"{step.title}:" if not step.reason else f"{step.title}, {step.reason}:")
         if step.section == "Delta of the output layer":
-            yield Formulas("adjoint", self.lines(step.before))
+            yield captioned("adjoint", self.lines(step.before))
         for fact in step.facts:
             words = "As declared" if step.section == "Loss" else "Used here"
             yield Sentence(f"{words}: {fact.reason}.")
-            yield Formulas("fact", self.fact(fact))
+            yield captioned("fact", self.fact(fact))
         if step.function and (step.abstract or step.function[1] == 0):
-            yield Formulas("activation", self.function(step.function))
+            yield captioned("activation", self.function(step.function))
         if step.abstract:
             yield from self.formulas(step.abstract)
             yield Sentence("and with the derivative written in stored values:")
@@ -114,14 +119,14 @@ class _Teller:
     def formulas(self, equations: Iterable[Equation]) -> Iterator[Item]:
         """Index notation, then both matrix forms; one line where the two are the same."""
         found = self.lines(equations)
-        yield Formulas("index", found)
+        yield captioned("index", found)
         sample, batch = (self._matrices(found, form) for form in ("sample", "batch"))
         if sample == batch and sample:
-            yield Formulas("matrix", sample)
+            yield captioned("matrix", sample)
             return
         for caption, shown in (("one sample", sample), ("batch", batch)):
             if shown:
-                yield Formulas(caption, shown)
+                yield captioned(caption, shown)
 
     def _matrices(self, found: Iterable[Line], form: Any) -> tuple[Line, ...]:
         shown = (in_matrices(line, self.names, form) for line in found)

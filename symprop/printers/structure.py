@@ -7,7 +7,7 @@ LaTeX) only writes them down.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -31,6 +31,12 @@ class Access(Node):
 
 class Slope(Node):
     """The cotangent ∂u/∂v."""
+
+    precedence = PRECEDENCE["Mul"]
+
+
+class Differential(Node):
+    """∂(u)/∂v: the derivative of an expression u by an element v, not yet taken."""
 
     precedence = PRECEDENCE["Mul"]
 
@@ -133,6 +139,25 @@ class Shape(Node):
 
 class Ones(Node):
     """The column of ones."""
+
+
+class Numeral(Node):
+    """A number that is not negative, by its decimal digits: (Symbol of the digits,)."""
+
+
+class Entries(Node):
+    """A matrix of numbers: (rows, columns, entry, …), the entries row by row."""
+
+
+class Dots(Node):
+    """What is left out: …"""
+
+
+def entries(node: Expr) -> Iterator[tuple[Expr, ...]]:
+    """The rows of Entries."""
+    rows, columns, *found = node.args
+    for row in range(int(rows)):
+        yield tuple(found[row * int(columns) : (row + 1) * int(columns)])
 
 
 PRIME = "′"

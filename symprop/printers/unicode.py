@@ -9,9 +9,9 @@ from sympy import Expr
 from sympy.printing.str import StrPrinter
 
 from symprop.printers.spelling import POWER, PRODUCT, SUM, Spelling, decimal, greek, name_parts
-from symprop.printers.structure import LARGE, Node, Product, Reduction, Times
+from symprop.printers.structure import LARGE, Node, Product, Reduction, Times, entries
 
-SUPERSCRIPTS = str.maketrans("0123456789-()", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁽⁾")
+SUPERSCRIPTS = str.maketrans("0123456789+-()lL", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ˡᴸ")
 FUNCTIONS = {"sigma": "σ", "sigma_prime": "σ′"}
 
 
@@ -39,6 +39,10 @@ class UnicodePrinter(Spelling, StrPrinter):  # type: ignore[misc]  # SymPy has n
     def _print_Slope(self, node: Expr) -> str:
         above, below = node.args
         return f"∂{self.wrap(above, POWER)}/∂{self.wrap(below, POWER)}"
+
+    def _print_Differential(self, node: Expr) -> str:
+        above, below = node.args
+        return f"∂({self._print(above)})/∂{self.wrap(below, POWER)}"
 
     def _print_Fraction(self, node: Expr) -> str:
         above, below = node.args
@@ -91,6 +95,16 @@ class UnicodePrinter(Spelling, StrPrinter):  # type: ignore[misc]  # SymPy has n
 
     def _print_Shape(self, node: Expr) -> str:
         return self.all(node.args, " × ") or "scalar"
+
+    def _print_Numeral(self, node: Expr) -> str:
+        return str(node.args[0].name)
+
+    def _print_Dots(self, node: Expr) -> str:
+        return "…"
+
+    def _print_Entries(self, node: Expr) -> str:
+        rows = (" ".join(map(self._print, row)) for row in entries(node))
+        return f"[{'; '.join(rows)}]"
 
     def _print_Ones(self, node: Node) -> str:
         return "1"

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import groupby, product
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sympy import Expr, Function, Integer, Rational, Symbol
@@ -18,12 +17,13 @@ from sympy import Expr, Function, Integer, Rational, Symbol
 from symprop.activations import ARGUMENT
 from symprop.adjoint import partial
 from symprop.equation import Equation, Fact
-from symprop.errors import ArgumentError, DerivationError
+from symprop.errors import DerivationError
 from symprop.kinks import conventions, has_kink, kinks_in_words
 from symprop.passes import simplify_gradients
 from symprop.passes.algebra import parts_of, tidy
 from symprop.passes.reuse import expressed
 from symprop.primitives import KINKED
+from symprop.printable import Printable
 from symprop.program import Program
 from symprop.tensor import Tensor, accesses, fresh_index, label_of, subscripts_of
 
@@ -36,7 +36,6 @@ SLOPE = Function("sigma_prime")
 STORED = Symbol("a")
 SAMPLES = (Integer(1), Rational(1, 3))
 """Values of a target and whatever else a loss reads, at which its kinks are looked for."""
-SUFFIXES = (".tex", ".txt", ".md")
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Derivation:
+class Derivation(Printable):
     """The steps from the declaration to the update.
 
     ``print(derivation)`` is Unicode text, ``latex()`` a fragment, ``save(path)`` a file, and
@@ -84,37 +83,9 @@ class Derivation:
     """The network in words: its layers, their activations, its loss."""
 
     def __str__(self) -> str:
-        from symprop.printers.document import as_text
-
-        return as_text(self._items)
+        return self.text()
 
     __repr__ = __str__
-
-    def latex(self) -> str:
-        r"""A fragment to \input, which needs amsmath and amssymb."""
-        from symprop.printers.document import as_latex
-
-        return as_latex(self._items)
-
-    def save(self, path: str | Path) -> None:
-        """Write a complete document: .tex (for pdflatex), .txt or .md by the path's suffix.
-
-        Raises ArgumentError for any other suffix.
-        """
-        from symprop.printers.document import as_latex_document, as_markdown
-
-        path = Path(path)
-        if path.suffix not in SUFFIXES:
-            raise ArgumentError(
-                f"Derivation.save: cannot write {path.suffix or 'a path without suffix'!r} "
-                f"({path.name}); the suffixes that work are {', '.join(SUFFIXES)}"
-            )
-        if path.suffix == ".txt":
-            content = f"{self}\n"
-        else:
-            write = as_latex_document if path.suffix == ".tex" else as_markdown
-            content = write(self._items)
-        path.write_text(content, encoding="utf-8")
 
     def verify(self, seed: int = 0, tolerance: float = 1e-9) -> None:
         """Run plain and short form on small random data and compare every cotangent both define.
@@ -139,6 +110,9 @@ class Derivation:
                         f"{step.section}, {step.title}: {'; '.join(map(str, step.after))} differs "
                         f"from the plain adjoint by {error:.1e} of its largest element"
                     )
+
+    def _document(self) -> tuple[Item, ...]:
+        return self._items
 
     @cached_property
     def _items(self) -> tuple[Item, ...]:

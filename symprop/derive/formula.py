@@ -1,0 +1,43 @@
+"""The language of a derivation's steps: values with sums and derivatives that are not yet taken.
+
+A program's values hold none of these; a step of a derivation starts from them and ends without.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from sympy import Expr, Idx
+from sympy.printing.precedence import PRECEDENCE
+
+
+class Form(Expr):  # type: ignore[misc]  # SymPy has no types
+    """An expression that nothing evaluates by itself."""
+
+    precedence: ClassVar[int] = PRECEDENCE["Atom"]
+    is_commutative = True
+
+    def __new__(cls, *arguments: Any) -> Form:
+        form: Form = Expr.__new__(cls, *arguments)
+        return form
+
+
+class Total(Form):
+    """The sum of a value over indices: (value, index, …)."""
+
+
+class Largest(Form):
+    """The largest of a value over indices: (value, index, …)."""
+
+
+class Rate(Form):
+    """The derivative of a value by an element, not yet taken: (value, element).
+
+    Of an expression it is the partial derivative, every other element held fixed. Of an element
+    ŷ[b, j] it is that of the equations that define the tensor, whatever else they read held fixed.
+    """
+
+
+def bound(form: Expr) -> tuple[Idx, ...]:
+    """The indices that a sum or maximum runs over."""
+    return tuple(form.args[1:]) if isinstance(form, (Total, Largest)) else ()
