@@ -13,6 +13,8 @@ from symprop.errors import DeclarationError
 from symprop.tensor import accesses, fresh_index, indices, label_of
 
 Reduce = Literal["sum", "max", "set"]
+PREACTIVATION = "pre-activation"
+"""The step of a layer whose result z goes into the activation: δ is the derivative by it."""
 
 
 @dataclass(frozen=True)

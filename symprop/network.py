@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import groupby
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from symprop.adjoint import backward
@@ -14,17 +16,20 @@ from symprop.layers.base import positive_integer
 from symprop.losses import loss
 from symprop.optimizers import optimizer
 from symprop.passes import simplify_gradients
+from symprop.printable import Printable
 from symprop.program import Program
 from symprop.scope import BATCH, Scope, index
 from symprop.tensor import Tensor
 
 if TYPE_CHECKING:
     from symprop.derive import Derivation
+    from symprop.learner import HandCheck
     from symprop.model import Model
+    from symprop.printers.document import Item
 
 
 @dataclass(frozen=True)
-class Network:
+class Network(Printable):
     """A network: layers in order, the number of inputs, and a loss.
 
     ``loss`` is a built-in's name or a SymPy expression in ``symprop.prediction`` and
@@ -91,9 +96,8 @@ class Network:
         shortest form.
         """
         program = self.forward + self.raw_gradients
-        deltas = {e.label for e in self.forward.flat if e.origin.step == "pre-activation"}
-        kept = (t for t in program.tensors if t.order and t.cotangent(-t.order).label in deltas)
-        return simplify_gradients(program, kept)
+        deltas = {tensor.cotangent(1) for tensor in self.forward.preactivations}
+        return simplify_gradients(program, (t for t in program.tensors if t in deltas))
 
     def update(self, given: Any = "sgd") -> Program:
         """The optimizer's update of every parameter, from the gradients."""
@@ -111,15 +115,83 @@ class Network:
         """One step of training: forward pass, gradients and update."""
         return self.gradients + self.update(given)
 
+    def __str__(self) -> str:
+        """The network in words: 5 inputs, Dense 4 (tanh), Dense 3 (softmax), loss mse."""
+        found = [(layer, len(list(equal))) for layer, equal in groupby(self.layers)]
+        times = (f"{n} times " if n > 1 else "" for _, n in found)
+        shown = (count + _in_words(layer) for count, (layer, _) in zip(times, found, strict=True))
+        return f"{self.inputs} inputs, {', '.join(shown)}, loss {self.loss.name}"
+
+    def _document(self) -> tuple[Item, ...]:
+        from symprop.printers.document import Title
+
+        return (Title(f"Network: {self}"), *self.forward._document())
+
     def named(self, name: str) -> Tensor:
         """The tensor of the forward pass that has this name."""
         return self.forward.named(name)
 
-    def derive(self) -> Derivation:
-        """The derivation of backpropagation for this network."""
+    def derive(
+        self, detail: str = "standard", notation: str = "both", batch: bool | None = None
+    ) -> Derivation:
+        """The derivation of backpropagation for this network.
+
+        ``detail``: ``"summary"``, the results; ``"standard"``, also a line for each factor of the
+        chain rule and each step of algebra; ``"full"``, also every rule of differentiation and
+        every Kronecker delta. ``notation``: ``"index"``, ``"matrix"`` or ``"both"``. ``batch``:
+        True for a batch with samples in rows, False for one sample in columns, None for both.
+
+        Raises ArgumentError for anything else.
+        """
         from symprop.derive import derive
 
-        return derive(self)
+        return derive(self, detail, notation, batch)
+
+    @cached_property
+    def symbols(self) -> SimpleNamespace:
+        """The symbols for formulas by hand: tensors, deltas and gradients, m, and indices.
+
+        >>> from symprop import Dense
+        >>> s = Network([Dense(1)], inputs=2, loss="mse").symbols
+        >>> s.W1[s.j, s.k] * s.delta1[s.b, s.j]
+        W1[j, k]*delta1[b, j]
+        """
+        from symprop.learner import symbols
+
+        return symbols(self)
+
+    def check_hand_derivation(self, formulas: Mapping[str, Any]) -> HandCheck:
+        """Check a person's own formulas, and name the first that is wrong, with the likely slip.
+
+        ``formulas`` holds, by name, formulas for δ⁽ˡ⁾ = ∂L/∂z⁽ˡ⁾ (``"delta1"`` or ``"dz1"``), for
+        gradients of parameters (``"W1"`` or ``"dW1"``) and of outputs (``"da1"``, ``"dyhat"``). A
+        formula is a NumPy function whose arguments name what it reads (x, y, yhat, L, W1, b1, z1,
+        a1, …, delta1, …, dW1, …, m), with samples in rows, or a SymPy expression or equation in
+        ``network.symbols``, its sums written as ``sympy.Sum``. L is the mean over m samples. They
+        are checked at random points in the order of backpropagation, each with the right values of
+        what it reads.
+
+        Raises ArgumentTypeError for what is no formula, UnknownNameError for a name, ArgumentError
+        for an equation for something else, DeclarationError for a function that has no value.
+
+        >>> from sympy import Sum
+        >>> from symprop import Dense
+        >>> net = Network([Dense(4, "tanh"), Dense(3)], inputs=2, loss="mse")
+        >>> s = net.symbols
+        >>> check = net.check_hand_derivation({
+        ...     "delta2": lambda yhat, y, m: 2 / 3 * (yhat - y) / m,
+        ...     "W2": Sum(s.delta2[s.b, s.j] * s.a1[s.b, s.k], s.b),
+        ...     "delta1": lambda delta2, W2: delta2 @ W2,
+        ...     "W1": lambda delta1, x: delta1.T @ x,
+        ... })
+        >>> check.ok, check.right, check.wrong
+        (False, ('delta2', 'W2'), 'delta1')
+        >>> print(check.slip)
+        it looks as if σ′(z⁽¹⁾), the derivative of the activation, is missing
+        """
+        from symprop.learner import check_hand_derivation
+
+        return check_hand_derivation(self, formulas)
 
     def compile(
         self, optimizer: Any = "sgd", dtype: str = "float32", seed: int = 0, backend: str = "numba"
@@ -128,3 +200,10 @@ class Network:
         from symprop.model import Model
 
         return Model(self, optimizer=optimizer, dtype=dtype, seed=seed, backend=backend)
+
+
+def _in_words(layer: Layer) -> str:
+    """Dense 4 (tanh)."""
+    units, activation = getattr(layer, "units", ""), getattr(layer, "activation", None)
+    named = f" ({activation.name})" if activation is not None else ""
+    return f"{type(layer).__name__} {units}".strip() + named

@@ -76,6 +76,6 @@ class Printable:
         return as_fragment(self._document())
 
     def _repr_latex_(self) -> str:
-        from symprop.printers.tex import as_math
+        from symprop.printers.mathjax import as_math
 
         return as_math(self._document())

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from sympy import Expr, Idx, Indexed, Symbol
 
-from symprop.equation import Equation, Fact, Recurrence, flat
+from symprop.equation import PREACTIVATION, Equation, Fact, Recurrence, flat
 from symprop.errors import DeclarationError, ShapeError
+from symprop.printable import Printable
 from symprop.tensor import (
     Tensor,
     accesses,
@@ -19,9 +21,12 @@ from symprop.tensor import (
     subscripts_of,
 )
 
+if TYPE_CHECKING:
+    from symprop.printers.document import Item
+
 
 @dataclass(frozen=True)
-class Program:
+class Program(Printable):
     """Equations in the order in which they run, with the tensors they use and the outputs they are
     for.
 
@@ -115,6 +120,12 @@ class Program:
     def with_role(self, role: str) -> tuple[Tensor, ...]:
         return tuple(tensor for tensor in self.tensors if tensor.role == role)
 
+    @cached_property
+    def preactivations(self) -> tuple[Tensor, ...]:
+        """The tensors that layers declare to be the input of their activation, in order."""
+        found = dict.fromkeys(e.label for e in self.flat if e.origin.step == PREACTIVATION)
+        return tuple(self.by_label[label] for label in found)
+
     def __add__(self, other: Program) -> Program:
         known = set(self.equations)
         return replace(
@@ -129,6 +140,12 @@ class Program:
         from symprop.printers.index import program_text
 
         return program_text(self)
+
+    def _document(self) -> tuple[Item, ...]:
+        from symprop.printers.document import formulas_of
+        from symprop.printers.index import program_lines
+
+        return formulas_of(program_lines(self))
 
     __repr__ = __str__
 

@@ -20,13 +20,13 @@ LEVELS = (
     ("errors",),
     ("printable",),
     ("primitives",),
-    ("tensor",),
+    ("tensor", "formula"),
     ("equation",),
     ("program",),
     ("liveness", "scope", "activations", "passes", "adjoint"),
-    ("layers", "initializers", "losses", "optimizers", "steps", "schedule", "kinks", "derive"),
-    ("network", "printers", "backends"),
-    ("data", "history", "storage", "model", "check"),
+    ("layers", "initializers", "losses", "optimizers", "steps", "schedule", "kinks"),
+    ("network", "printers", "backends", "derive"),
+    ("data", "history", "storage", "model", "check", "learner"),
 )
 """From the ground up; a file imports from its own level and those below, never from above."""
 
@@ -36,12 +36,11 @@ DOORS = {
     ("printable", "printers"): "what is printable writes itself in every form",
     ("equation", "printers"): "an equation prints itself",
     ("program", "printers"): "a program prints itself",
-    ("derive", "printers"): "a derivation prints itself",
-    ("derive", "backends"): "Derivation.verify() runs both sides of a step",
     ("kinks", "printers"): "a place is named as formulas name it",
     ("kinks", "backends"): "zeros are searched on many points at once",
     ("network", "derive"): "Network.derive()",
     ("network", "model"): "Network.compile()",
+    ("network", "learner"): "Network.check_hand_derivation()",
 }
 """The upward imports there are: inside a function, so that the file itself loads without them."""
 

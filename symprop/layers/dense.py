@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from symprop.activations import activation, known_name
+from symprop.equation import PREACTIVATION
 from symprop.initializers import INITIALIZERS
 from symprop.layers.base import flag, positive_integer
 from symprop.scope import Scope, index
@@ -57,10 +58,10 @@ class Dense:
             start = self.initializer or self.activation.initializer
             weight = scope.tensor(f"W{number}", (j, k), role="parameter", init=start)
             z = scope.tensor(f"z{number}", (b, j))
-            scope.define(z[b, j], weight[j, k] * source[b, k], over=(k,), step="pre-activation")
+            scope.define(z[b, j], weight[j, k] * source[b, k], over=(k,), step=PREACTIVATION)
             if self.bias:
                 bias = scope.tensor(f"b{number}", (j,), role="parameter", init="zeros")
-                scope.define(z[b, j], bias[j], step="pre-activation")
+                scope.define(z[b, j], bias[j], step=PREACTIVATION)
             output = scope.tensor(name or f"a{number}", (b, j))
             self.activation.apply(scope, z, output)
         return output

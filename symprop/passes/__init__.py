@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from symprop.errors import DerivationError
 from symprop.passes.facts import apply_facts
@@ -19,26 +19,45 @@ ROUNDS = 12
 """
 
 
-def simplify_gradients(program: Program, keep: Iterable[Tensor] = ()) -> Program:
-    """Derivatives in their shortest form: stored values reused, single uses inlined, declared facts
-    used.
+def simplifications(program: Program, keep: Iterable[Tensor] = ()) -> Iterator[tuple[str, Program]]:
+    """The program after each pass, with what the pass does in a derivation's words, until nothing
+    changes.
 
-    The passes open the way for each other, so they run until nothing changes. ``keep`` names
-    cotangents that stay tensors of their own, such as the δ of each layer.
+    The passes open the way for each other. ``keep`` names cotangents that stay tensors of their
+    own, such as the δ of each layer.
     """
+    keep = tuple(keep)
     kept = frozenset(tensor.label for tensor in (*keep, *program.outputs))
     for _ in range(ROUNDS):
         before = program.equations
         program = inline(program, kept)
         program = prune(program, (*program.outputs, *(t for t in keep if t in program.tensors)))
-        program = tidy_values(program)
-        program = reuse_stored(program)
-        program = apply_facts(program)
-        program = merge(program)
+        yield "substitution", program
+        for rule, apply in IN_PLACE:
+            program = apply(program)
+            yield rule, program
         program = hoist(program, kept)
+        yield "common sum", program
         if program.equations == before:
-            return program
+            return
     raise DerivationError(f"the derivatives still change after {ROUNDS} rounds of simplification")
+
+
+IN_PLACE: tuple[tuple[str, Callable[[Program], Program]], ...] = (
+    ("cancellation", tidy_values),
+    ("stored value", reuse_stored),
+    ("declared fact", apply_facts),
+    ("common factor", merge),
+)
+"""The passes that change values where they stand, by the rule that each applies."""
+
+
+def simplify_gradients(program: Program, keep: Iterable[Tensor] = ()) -> Program:
+    """Derivatives in their shortest form: stored values reused, single uses inlined, declared facts
+    used.
+    """
+    *_, (_, simplified) = simplifications(program, keep)
+    return simplified
 
 
 def lower(program: Program, outputs: Iterable[Tensor] | None = None) -> Program:

@@ -70,7 +70,7 @@ def inline(program: Program, kept: frozenset[Symbol]) -> Program:
     for label in _candidates(program, kept):
         definitions = tuple(equation for _, equation in draft.definitions(label))
         uses = _uses(program, draft, label, definitions)
-        if len(uses) == 1 and _is_free(uses[0], definitions):
+        if len(uses) == 1 and is_free(uses[0], definitions):
             draft.replace(uses[0].slot, uses[0].equation, uses[0].with_definitions(definitions))
         elif len(definitions) == 1 and not definitions[0].over:
             _inline_where_cheaper(program, draft, uses, definitions[0], available)
@@ -91,11 +91,12 @@ def _uses(
     whole = whole and all(is_settled(program, definition) for definition in definitions)
     if not whole or not draft.outside_recurrences(label):
         return []
-    uses = [_use(label, slot, equation) for slot, equation in draft.uses(label)]
+    uses = [use_of(label, equation, slot) for slot, equation in draft.uses(label)]
     return [] if None in uses else [use for use in uses if use]
 
 
-def _use(label: Symbol, slot: int, equation: Equation) -> Use | None:
+def use_of(label: Symbol, equation: Equation, slot: int = 0) -> Use | None:
+    """The use of a tensor by an equation; None where it is not one place, read linearly."""
     found = [access for access in accesses(equation.value) if label_of(access) == label]
     if len(found) != 1 or equation.reduce == "max" or equation.label == label:
         return None
@@ -105,7 +106,7 @@ def _use(label: Symbol, slot: int, equation: Equation) -> Use | None:
     return Use(slot, equation, found[0], slope, equation.value.xreplace({found[0]: S.Zero}))
 
 
-def _is_free(use: Use, definitions: tuple[Equation, ...]) -> bool:
+def is_free(use: Use, definitions: tuple[Equation, ...]) -> bool:
     """Whether nothing is computed more often than before, and no sum ends up inside another."""
     summed = any(definition.over for definition in definitions)
     whole = len(definitions) == 1 and not summed and use.rest == 0

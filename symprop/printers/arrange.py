@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from sympy import Add, Expr, Idx, Indexed, Integer, Mul, Pow, Rational, Symbol
 from sympy.codegen.cfunctions import expm1, log1p
 
+from symprop.formula import Largest, Rate, Through, Total, free_indices
 from symprop.primitives import (
     Absolute,
     Equal,
@@ -26,11 +27,13 @@ from symprop.printers.structure import (
     Call,
     Case,
     Compare,
+    Differential,
     Fraction,
     Magnitude,
     Minus,
     Names,
     Power,
+    Reduction,
     Root,
     Slope,
     plus,
@@ -92,7 +95,7 @@ class Arrange:
         leads = self.first is not None and term.has(self.first)
         plain = isinstance(term, (Indexed, Symbol))
         tiny = term.is_Rational and term.q > LARGE
-        first = not leads, tiny, not term.is_Number, not plain
+        first = not leads, not term.has(Total), tiny, not term.is_Number, not plain
         return isinstance(node, Minus), *first, len(str(term)), str(term)
 
     def term(self, value: Expr) -> Expr:
@@ -131,6 +134,9 @@ class Arrange:
         return Fraction(numerator, denominator)
 
     def _is_slope(self, factor: Expr) -> bool:
+        """Whether a factor stands behind a fraction: a cotangent, a derivative, a sum."""
+        if isinstance(factor, (Total, Rate, Through)):
+            return True
         plain = isinstance(factor, (Indexed, Symbol))
         return plain and isinstance(self.names.access(str(label_of(factor))), Slope)
 
@@ -149,6 +155,8 @@ class Arrange:
         base = factor.base if isinstance(factor, Pow) else factor
         if base.is_number:
             return 0
+        if isinstance(base, (Total, Rate, Through)):
+            return 8 if isinstance(base, Total) else 7
         if not _is_access(base):
             return 5
         node = self.names.access(str(label_of(base)))
@@ -164,7 +172,31 @@ class Arrange:
             return Root(self(base))
         return self(base) if exponent == 1 else Power(self(base), self(exponent))
 
+    def reduction(self, value: Expr, over: Iterable[Idx], kind: str = "sum") -> Expr:
+        """Σ or max; factors free of the summed indices stand in front of the Σ."""
+        over = tuple(over)
+        parts = tuple(factors(value))
+        inside = [factor for factor in parts if set(free_indices(factor)) & set(over)]
+        if kind != "sum" or not inside:
+            return Reduction(Symbol(kind), self(value), *over)
+        front = self(Mul(*(factor for factor in parts if factor not in inside)))
+        total = Reduction(Symbol("sum"), self(Mul(*inside)), *over)
+        if isinstance(front, Minus):
+            return Minus(times([*front.args, total]))
+        return times([front, total])
+
+    def rate(self, value: Expr) -> Expr:
+        """∂y/∂x of elements, ∂(u)/∂x of an expression."""
+        above, below = value.args
+        kind = Slope if isinstance(above, (Indexed, Symbol)) else Differential
+        return kind(self(above), self(below))
+
     def function(self, value: Expr) -> Expr:
+        if isinstance(value, (Total, Largest)):
+            body, *over = value.args
+            return self.reduction(body, over, "sum" if isinstance(value, Total) else "max")
+        if isinstance(value, (Rate, Through)):
+            return self.rate(value)
         arguments = [self(a) for a in value.args if isinstance(a, Expr)]
         if isinstance(value, Select):
             return self._case(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sympy import Expr
@@ -69,3 +70,8 @@ class Fold:
 
 
 Item = Title | Section | Sentence | Formulas | Table | Fold
+
+
+def formulas_of(found: Iterable[Line | Block]) -> tuple[Item, ...]:
+    """A document of formulas alone."""
+    return (Formulas(tuple(map(Row, found))),)

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from sympy import Expr, Idx, Mul, Symbol
+from sympy import Expr, Idx, Symbol
 
 from symprop.equation import Equation, Recurrence
-from symprop.printers.arrange import Arrange, factors
-from symprop.printers.structure import Call, Minus, Names, Reduction, plus, times
+from symprop.printers.arrange import Arrange
+from symprop.printers.structure import Call, Names, plus
 from symprop.printers.unicode import UnicodePrinter
 from symprop.program import Program
 from symprop.tensor import (
@@ -66,8 +66,12 @@ def recurrence_text(recurrence: Recurrence) -> str:
 
 def program_text(program: Program) -> str:
     """All equations of a program, one line for each tensor."""
-    found = lines(program.equations, names_of(program), program.by_label)
-    return "\n".join(text(found))
+    return "\n".join(text(program_lines(program)))
+
+
+def program_lines(program: Program) -> tuple[Line | Block, ...]:
+    """The lines of all equations of a program, one for each tensor."""
+    return lines(program.equations, names_of(program), program.by_label)
 
 
 def text(found: Iterable[Line | Block], printer: UnicodePrinter | None = None) -> Iterator[str]:
@@ -226,19 +230,13 @@ def _line(group: _Group, names: Names, writes: Mapping[Expr, list[_Group]]) -> L
 
 
 def _reduced(equation: Equation, arrange: Arrange, fixed: Idx | None) -> Expr:
-    """The value under its Σ or max; factors free of the summed indices stand in front of the Σ."""
+    """The value under its Σ or max."""
     over = [index for index in equation.over if index != fixed]
-    if not over:
-        return arrange(equation.value)
-    parts = tuple(factors(equation.value))
-    inside = [factor for factor in parts if set(indices(factor)) & set(over)]
-    if equation.reduce != "sum" or not inside:
-        return Reduction(Symbol(equation.reduce), arrange(equation.value), *over)
-    front = arrange(Mul(*(factor for factor in parts if factor not in inside)))
-    total = Reduction(Symbol("sum"), arrange(Mul(*inside)), *over)
-    if isinstance(front, Minus):
-        return Minus(times([*front.args, total]))
-    return times([front, total])
+    return (
+        arrange.reduction(equation.value, over, equation.reduce)
+        if over
+        else arrange(equation.value)
+    )
 
 
 def _is_whole(group: _Group, writes: list[_Group]) -> bool:

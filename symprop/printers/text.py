@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterable, Iterator
 
@@ -10,85 +11,103 @@ from symprop.printers.index import text
 from symprop.printers.unicode import UnicodePrinter
 
 WIDTH = 80
-CAPTION = 14
+CAPTION = 18
 """The width of the column in which captions stand."""
-GLUED = ",\N{NO-BREAK SPACE}"
-"""A comma after which a line does not break."""
 
 
-def as_text(items: Iterable[Item]) -> str:
-    """Unicode text, at most 80 columns wide where a formula allows."""
-    return "\n".join(line for item in items for line in _text(item)).strip("\n")
+def as_text(items: Iterable[Item], width: int = WIDTH) -> str:
+    """Unicode text, at most so many columns wide where a formula allows."""
+    found = "\n".join(line for item in items for line in _text(item, width)).strip("\n")
+    return re.sub(r"\n{4,}", "\n\n\n", found)
 
 
-def _text(item: Item) -> Iterator[str]:
+def _text(item: Item, width: int) -> Iterator[str]:
     spell = UnicodePrinter(layers=True)
     if isinstance(item, Title):
-        yield from textwrap.wrap(item.title, WIDTH)
+        yield from textwrap.wrap(item.title, width)
     elif isinstance(item, Section):
-        yield from ("", "", item.title, "─" * len(item.title))
+        main = item.level == 1
+        yield from ("", "", item.title, "─" * len(item.title)) if main else ("", item.title)
     elif isinstance(item, Sentence):
-        yield from ("", *textwrap.wrap(item.words, WIDTH))
+        yield from ("", *textwrap.wrap(item.words, width))
     elif isinstance(item, Table):
-        yield from _table(item, spell)
+        yield from ("", *_table(item, spell))
     elif isinstance(item, Fold):
-        yield from ("", *textwrap.wrap(item.title, WIDTH))
-        yield from (line for inner in item.items for line in _text(inner))
+        yield from ("", f"{BAR}{item.title}")
+        inner = as_text(item.items, width - len(BAR)).splitlines()
+        yield from (*(f"{BAR}{line}".rstrip() for line in inner), "")
     else:
-        yield from _formulas(item, spell)
+        space = ("",) if item.important else ()
+        yield from (*space, *_formulas(item, spell, width), *space)
+
+
+BAR = "  │ "
+"""What stands before every line of a fold."""
 
 
 def _table(item: Table, spell: UnicodePrinter) -> Iterator[str]:
     rows = [item.header] if any(item.header) else []
     rows += [tuple(c if isinstance(c, str) else spell.doprint(c) for c in row) for row in item.rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    yield ""
     for row in rows:
         cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
         yield f"  {'  '.join(cells)}".rstrip()
 
 
-def _formulas(item: Formulas, spell: UnicodePrinter) -> Iterator[str]:
+def _formulas(item: Formulas, spell: UnicodePrinter, width: int) -> Iterator[str]:
     for row in item.rows:
         *first, last = text((row.line,), spell)
         caption = row.caption
         for line in first:
-            yield from _wrapped(caption, line)
+            yield from _wrapped(caption, line, width)
             caption = ""
-        yield from _with_note(_wrapped(caption, last), row)
+        yield from _with_note(_wrapped(caption, last, width), row, width)
 
 
-def _wrapped(caption: str, line: str) -> list[str]:
-    """A formula in lines of the document's width, under its caption."""
+def _wrapped(caption: str, line: str, width: int) -> list[str]:
+    """A formula in lines of the width, under its caption."""
     rows = textwrap.wrap(
-        f"  {caption:<{CAPTION - 2}}{line.replace(', ', GLUED)}",  # subscripts stay together
-        WIDTH,
+        f"  {caption:<{CAPTION - 2}}{UNBROKEN.sub(_glued, line)}",
+        width,
         subsequent_indent=" " * (CAPTION + 6),
         break_long_words=False,
         break_on_hyphens=False,
     )
-    return [row.replace(GLUED, ", ") for row in rows]
+    return [part.replace(NO_BREAK, " ") for row in rows for part in _cut(row, width)]
 
 
-def _with_note(rows: list[str], row: Row) -> Iterator[str]:
+def _cut(row: str, width: int) -> Iterator[str]:
+    """A line that has no space to break at, cut after a product sign."""
+    place = row.rfind("·", CAPTION + 6, width)
+    if len(row) <= width or place < 0:
+        yield row
+        return
+    yield row[: place + 1]
+    yield from _cut(" " * (CAPTION + 6) + row[place + 1 :], width)
+
+
+UNBROKEN = re.compile(r"\[[^][]*\]|[Σ∂max]+_(\{[^}]*\}|\w+) |\{[^}]*\}")
+"""What stays on one line: subscripts, short conditions, a Σ and what follows it."""
+NO_BREAK = "\N{NO-BREAK SPACE}"
+
+
+def _glued(found: re.Match[str]) -> str:
+    return found[0].replace(" ", NO_BREAK)
+
+
+def _with_note(rows: list[str], row: Row, width: int) -> Iterator[str]:
     """The lines with the formula's number, right, and the note, on a line below if need be."""
     *above, last = rows
     yield from above
     number = f"({row.number})" if row.number else ""
-    room = WIDTH - len(last) - len(number) - 2
     note = f"({row.note})" if row.note else ""
-    if note and len(note) <= room:
+    if note and len(last) + len(number) + len(note) + 2 <= width:
         last, note = f"{last}  {note}", ""
-    if number and WIDTH - len(last) > len(number):
-        last = f"{last}{number:>{WIDTH - len(last)}}"
+    if number and width - len(last) > len(number):
+        last = f"{last}{number:>{width - len(last)}}"
     elif number:
         yield last
-        last = f"{number:>{WIDTH}}"
+        last = f"{number:>{width}}"
     yield last
-    if note:
-        yield from textwrap.wrap(
-            note,
-            WIDTH,
-            initial_indent=" " * (CAPTION + 2),
-            subsequent_indent=" " * (CAPTION + 2),
-        )
+    indent = " " * (CAPTION + 2)
+    yield from textwrap.wrap(note, width, initial_indent=indent, subsequent_indent=indent)

@@ -38,6 +38,23 @@ class Rate(Form):
     """
 
 
+class Through(Form):
+    """The derivative of an element by another, through all that lies between: (element, element).
+
+    What is constant to the derivative stays what it is.
+    """
+
+
 def bound(form: Expr) -> tuple[Idx, ...]:
     """The indices that a sum or maximum runs over."""
     return tuple(form.args[1:]) if isinstance(form, (Total, Largest)) else ()
+
+
+def free_indices(form: Expr) -> set[Idx]:
+    """The indices in a formula that no sum or maximum in it runs over."""
+    if isinstance(form, Idx):
+        return {form}
+    if not form.has(Total, Largest):
+        return set(form.atoms(Idx))
+    inside = {index for part in form.args for index in free_indices(part)}
+    return inside - set(bound(form))

@@ -1,0 +1,314 @@
+"""The steps of a derivation, in the order of the lesson."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from sympy import Expr, Idx, Integer, Symbol
+
+from symprop.derive import activation
+from symprop.derive.chain import through_all_layers
+from symprop.derive.explain import Explainer
+from symprop.derive.groups import Block, Run, blocks_of, label_number, layer_number, runs
+from symprop.derive.lookup import Lookup, as_value, by_label
+from symprop.derive.matrices import matrix_steps
+from symprop.derive.step import Detail, Step
+from symprop.equation import Equation, Fact, Origin
+from symprop.kinks import kinks_in_words
+from symprop.passes import simplify_gradients
+from symprop.printers.structure import Names
+from symprop.program import Program
+from symprop.tensor import Tensor, accesses, label_of
+
+FORWARD, LOSS = "Forward pass", "Loss"
+OUTPUT, RECURSION = "Delta of the output layer", "Recursion of the deltas"
+GRADIENTS, UPDATE = "Gradients of weights and biases", "Update by gradient descent"
+
+
+class Builder:
+    """Finds the equations of each step and has them explained."""
+
+    def __init__(self, lookup: Lookup, update: Program, names: Names, detail: Detail):
+        self.lookup, self.update, self.names, self.detail = lookup, update, names, detail
+        self.explainer = Explainer(lookup, self.number, full=detail == "full")
+        self.numbers: dict[Symbol, str] = {}
+        """The number of the equation that defines a tensor."""
+        self.runs: list[Run] = []
+        self.count = 0
+
+    def steps(self) -> Iterator[Step]:
+        """All of them."""
+        yield from self.forward()
+        if self.detail != "summary":
+            yield from through_all_layers(self.lookup)
+        yield from self.deltas()
+        yield from self.gradients()
+        yield from self.updates()
+
+    def number(self, label: Symbol) -> str:
+        """The number of the equation that defines a tensor, or of the general layer's."""
+        told = (Symbol(run.told_label(str(label))) for run in self.runs)
+        found = (self.numbers.get(name) for name in (label, *told))
+        return next((f"({number})" for number in found if number), str(label))
+
+    def _numbered(self, step: Step) -> Step:
+        self.count += 1
+        label = step.equations[0].label if step.equations else step.before
+        self.numbers.setdefault(label, str(self.count))
+        return replace(_of_run(step, step.run), number=str(self.count))
+
+    def forward(self) -> Iterator[Step]:
+        """A definition for each tensor, layer by layer; then the loss."""
+        pairs = [(layer_number(e.origin.layer), e) for e in self.lookup.forward.flat]
+        layers = [(n, e) for n, e in pairs if e.origin.layer != "loss"]
+        for block, run in self._told(blocks_of(layers)):
+            for equations in by_label(block.equations).values():
+                yield self._definition(FORWARD, equations, run)
+        loss = [e for _, e in pairs if e.origin.layer == "loss"]
+        for equations in by_label(loss).values():
+            yield self._definition(LOSS, equations, None, self.lookup.forward.facts)
+
+    def _told(self, blocks: list[Block]) -> Iterator[tuple[Block, Run | None]]:
+        for block, run in runs(blocks):
+            if run is not None:
+                self.runs.append(run)
+            yield block, run
+
+    def _definition(
+        self,
+        section: str,
+        equations: tuple[Equation, ...],
+        run: Run | None,
+        facts: tuple[Fact, ...] = (),
+        rule: str = "definition",
+    ) -> Step:
+        target = equations[0].target
+        return self._numbered(
+            Step(
+                rule,
+                target,
+                as_value(equations, target),
+                origin=equations[0].origin,
+                section=section,
+                facts=facts,
+                detail="summary",
+                equations=equations,
+                steps=self._matrices(equations),
+                run=run,
+            )
+        )
+
+    def _matrices(self, equations: tuple[Equation, ...]) -> tuple[Step, ...]:
+        tensors = {**self.lookup.raw.by_label, **self.lookup.short.by_label}
+        tensors.update(self.update.by_label)
+        return tuple(matrix_steps(equations, self.names, tensors))
+
+    def deltas(self) -> Iterator[Step]:
+        """δ of the output from the loss, then of each layer from the δ of the layer above."""
+        if not self.lookup.deltas:
+            return
+        output, *rest = self.lookup.deltas
+        yield from self._delta(output, OUTPUT, None)
+        by_number = {label_number(str(delta.label)): delta for delta in rest}
+        defined = self.lookup.short.defined
+        pairs = [(n, e) for n, delta in by_number.items() for e in defined.get(delta.label, ())]
+        zero = [n for n, delta in by_number.items() if delta.label not in defined]
+        blocks = blocks_of(pairs) + [Block(n, ()) for n in zero]
+        for block, run in self._told(blocks):
+            yield from self._delta(by_number[block.number], RECURSION, run)
+
+    def _delta(self, delta: Tensor, section: str, run: Run | None) -> Iterator[Step]:
+        origin = Origin(self.lookup.layer_of(delta))
+        target = delta[delta.axes]
+        equations = self.lookup.short.defined.get(delta.label, ())
+        if self.lookup.is_zero(delta):
+            zero = (Equation(target, Integer(0)),)
+            yield self._numbered(
+                Step(
+                    "chain rule",
+                    target,
+                    Integer(0),
+                    conditions=tuple(self._why_zero(delta)),
+                    origin=origin,
+                    section=section,
+                    detail="summary",
+                    equations=zero,
+                    steps=self._matrices(zero),
+                    run=run,
+                )
+            )
+            return
+        output = section == OUTPUT
+        yield self._numbered(
+            Step(
+                "chain rule",
+                target,
+                as_value(equations, target),
+                REASONS[output],
+                conditions=(*self._kinks(delta), *(self._kinks_of_loss() if output else ())),
+                origin=origin,
+                section=section,
+                facts=self._facts_used(delta) if output else (),
+                detail="summary",
+                equations=equations,
+                steps=(
+                    *self._explained(delta),
+                    *(self._other_facts(delta) if output else self._abstract(delta)),
+                    *self._helpers(equations, section, origin, run),
+                    *self._matrices(equations),
+                ),
+                run=run,
+            )
+        )
+
+    def _explained(self, cotangent: Tensor) -> tuple[Step, ...]:
+        return () if self.detail == "summary" else self.explainer.steps(cotangent)
+
+    def _abstract(self, delta: Tensor) -> Iterator[Step]:
+        """The recursion with σ′, as the textbooks have it."""
+        found = activation.abstract(self.lookup, delta)
+        if found is not None:
+            target = delta[delta.axes]
+            value = as_value((found,), target)
+            steps = self._matrices((found,))
+            yield Step(
+                "recursion", target, value, "", detail="summary", equations=(found,), steps=steps
+            )
+
+    def _helpers(
+        self, equations: Iterable[Equation], section: str, origin: Origin, run: Run | None
+    ) -> Iterator[Step]:
+        for found in by_label(self.lookup.helpers(equations)).values():
+            yield replace(self._definition(section, found, run, rule="common sum"), origin=origin)
+
+    def _kinks(self, delta: Tensor) -> tuple[str, ...]:
+        found = activation.reader(self.lookup, delta)
+        return kinks_in_words(*activation.function(found)[:2]) if found else ()
+
+    def _kinks_of_loss(self) -> Iterator[str]:
+        return activation.kinks_of_loss(self.lookup.forward)
+
+    def _why_zero(self, delta: Tensor) -> Iterator[str]:
+        """Why a delta is 0."""
+        found = activation.reader(self.lookup, delta)
+        above = self.lookup.deltas[: self.lookup.deltas.index(delta)]
+        if found is not None and activation.function(found)[1] == 0:
+            cause = "the derivative of the activation is 0 everywhere"
+        elif above and self.lookup.is_zero(above[-1]):
+            cause = "δ is 0 at the layer above"
+        else:
+            cause = "the loss does not change with what follows"
+        yield f"It is 0 because {cause}: this layer and those below do not learn."
+
+    def _facts_used(self, delta: Tensor) -> tuple[Fact, ...]:
+        """The declared facts without which the delta's short form would be another."""
+        facts = self.lookup.forward.facts
+        without = self._short_with((), delta)
+        return facts if without != self.lookup.short.defined[delta.label] else ()
+
+    def _other_facts(self, delta: Tensor) -> Iterator[Step]:
+        """The delta without the facts that it uses; or with the usual one, where it is not declared
+        and would shorten it.
+        """
+        if self._facts_used(delta):
+            yield self._supposed("without the fact", (), delta)
+        elif not self.lookup.forward.facts:
+            facts = tuple(map(_sums_to_one, self.lookup.forward.with_role("target")))
+            if self._short_with(facts, delta) != self._short_with((), delta):
+                yield self._supposed("with the fact", facts, delta)
+
+    def _supposed(self, rule: str, facts: tuple[Fact, ...], delta: Tensor) -> Step:
+        """The delta as it is where just these facts are declared."""
+        program = self._simplified_with(facts, delta)
+        target = delta[delta.axes]
+        value = as_value(program.defined[delta.label], target)
+        return Step(rule, target, _without_helpers(value, program, self.lookup), facts=facts)
+
+    def _short_with(self, facts: tuple[Fact, ...], delta: Tensor) -> tuple[Equation, ...]:
+        return self._simplified_with(facts, delta).defined[delta.label]
+
+    def _simplified_with(self, facts: tuple[Fact, ...], delta: Tensor) -> Program:
+        """The short form of a delta where just these facts are declared."""
+        chain = self.lookup.chain(delta)
+        near = self.lookup.near(chain)
+        program = Program(self.lookup.raw.tensors, (*near, *chain), (delta,), facts)
+        return simplify_gradients(program, (delta,))
+
+    def gradients(self) -> Iterator[Step]:
+        """The gradients of each layer's parameters, from the last layer to the first."""
+        layers: dict[int, list[Tensor]] = {}
+        for parameter in self.lookup.forward.with_role("parameter"):
+            cotangent = parameter.cotangent(1)
+            if (
+                cotangent.label in self.lookup.short.defined
+                and parameter.label in self.lookup.readers
+            ):
+                layer = self.lookup.readers[parameter.label][0].origin.layer
+                layers.setdefault(layer_number(layer), []).append(cotangent)
+        defined = self.lookup.short.defined
+        blocks = [
+            Block(n, tuple(e for t in cotangents for e in defined[t.label]))
+            for n, cotangents in reversed(layers.items())
+        ]
+        for block, run in self._told(blocks):
+            for cotangent in layers[block.number]:
+                yield from self._gradient(cotangent, run)
+
+    def _gradient(self, cotangent: Tensor, run: Run | None) -> Iterator[Step]:
+        target = cotangent[cotangent.axes]
+        equations = self.lookup.short.defined[cotangent.label]
+        reader = self.lookup.readers[self.lookup.source(cotangent).label][0]
+        origin = Origin(reader.origin.layer)
+        yield self._numbered(
+            Step(
+                "chain rule",
+                target,
+                as_value(equations, target),
+                "the parameters enter through the pre-activation",
+                origin=origin,
+                section=GRADIENTS,
+                detail="summary",
+                equations=equations,
+                steps=(
+                    *self._explained(cotangent),
+                    *self._helpers(equations, GRADIENTS, origin, run),
+                    *self._matrices(equations),
+                ),
+                run=run,
+            )
+        )
+
+    def updates(self) -> Iterator[Step]:
+        """w ← w − α ∂L/∂w."""
+        pairs = ((label_number(str(e.label)), e) for e in self.update.flat)
+        for block, run in self._told(blocks_of(pairs)):
+            for equations in by_label(block.equations).values():
+                yield self._definition(UPDATE, equations, run, rule="update")
+
+
+def _of_run(step: Step, run: Run | None) -> Step:
+    """The step and all that explain it, told for the same layers."""
+    return replace(step, run=run, steps=tuple(_of_run(inner, run) for inner in step.steps))
+
+
+def _without_helpers(value: Expr, program: Program, lookup: Lookup) -> Expr:
+    """A value with the sums that a program stores on the way written out."""
+    found = {
+        access: as_value(program.defined[label_of(access)], access, map(str, value.atoms(Idx)))
+        for access in accesses(value)
+        if label_of(access) in program.defined and label_of(access) not in lookup.raw.by_label
+    }
+    return value.xreplace(found)
+
+
+def _sums_to_one(target: Tensor) -> Fact:
+    """Σ_k y[b, k] = 1: what holds for one-hot targets."""
+    reason = "the target of each sample is one-hot (or a distribution)"
+    return Fact(target[target.axes], target.axes[-1:], Integer(1), reason)
+
+
+REASONS = {
+    True: "by the chain rule through the loss and the activation of the output",
+    False: "by the chain rule through the layer above and the activation",
+}

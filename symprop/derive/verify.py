@@ -1,0 +1,292 @@
+"""Checking a derivation: both sides of every step at random points, in exact numbers.
+
+Where a step differentiates, its side is evaluated by differences, and every cotangent is compared
+with what the loss does when the tensor is moved: nothing here uses the rules that are checked.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sympy import Expr, Idx, IndexedBase, Symbol
+
+from symprop.activations import ARGUMENT
+from symprop.derive.activation import SLOPE, function
+from symprop.derive.exact import Exact, difference
+from symprop.derive.exact_matrix import matrix_difference
+from symprop.derive.lookup import Lookup, as_value
+from symprop.derive.sample import one_sample
+from symprop.derive.step import Step
+from symprop.equation import Equation, Recurrence, flat
+from symprop.errors import DerivationError
+from symprop.formula import Rate, Through, free_indices
+from symprop.passes import lower
+from symprop.printers.matrix import MatrixArrange
+from symprop.printers.structure import Call
+from symprop.program import Program
+from symprop.tensor import Tensor, extent, label_of, subscripts_of
+
+if TYPE_CHECKING:
+    from symprop.derive import Derivation
+
+TOLERANCE = 1e-45
+"""Sides that are equal differ by less, relative to their size: difference quotients are good for 1e-58."""
+BACKEND_TOLERANCE = 1e-9
+"""The same for float64."""
+MOST_ORACLES = 24
+"""Of deeper networks, so many cotangents are compared with what the loss does."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One comparison: what was compared, by which rule, and how far the sides were apart."""
+
+    what: str
+    rule: str
+    error: float
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was checked: a record to print."""
+
+    checks: tuple[Check, ...]
+    points: int
+    seconds: float
+
+    def __str__(self) -> str:
+        counted: dict[str, list[float]] = {}
+        for check in self.checks:
+            counted.setdefault(check.rule, []).append(check.error)
+        wide = max(map(len, counted), default=0)
+        rows = [
+            f"  {rule:<{wide}}  {len(errors):>5}  {max(errors):.1e}"
+            for rule, errors in counted.items()
+        ]
+        head = f"{len(self.checks)} checks at {self.points} points hold ({self.seconds:.1f} s)"
+        return "\n".join([head, f"  {'rule':<{wide}}  count  worst", *rows])
+
+
+def verify(derivation: Derivation, points: int, seed: int) -> Verification:
+    """Check every step; raise at the first that fails."""
+    start, checks = time.perf_counter(), []
+    for point in range(points):
+        checks += Checker(derivation, seed + point).checks()
+    return Verification(tuple(checks), points, time.perf_counter() - start)
+
+
+class Checker:
+    """Checks the steps of a derivation at one point."""
+
+    def __init__(self, derivation: Derivation, seed: int):
+        self.derivation, self.seed = derivation, seed
+        self.program = _everything(derivation)
+        self.exact = Exact.draw(self.program, seed)
+        self.lookup = Lookup(derivation.forward, derivation.raw, derivation.short)
+
+    @cached_property
+    def sample(self) -> Exact:
+        """The values for one sample."""
+        return Exact.draw(self.program, self.seed, batch=1)
+
+    def checks(self) -> Iterator[Check]:
+        """All comparisons, in the order of the derivation, then the oracles and the backends."""
+        for step in self.derivation.steps:
+            yield from self._checked(step, step)
+        yield from self._oracles()
+        yield from self._backends()
+
+    def _checked(self, step: Step, result: Step) -> Iterator[Check]:
+        """The explanation of a step, then the step itself."""
+        for inner in step.steps:
+            yield from self._checked(inner, inner if inner.number else result)
+        for error in self._errors(step):
+            what = _named(step, result)
+            if not error <= TOLERANCE:
+                raise DerivationError(
+                    f"{what}: {step.rule} does not hold: {self._sides(step)}: the sides differ by "
+                    f"{error:.1e} of their size"
+                )
+            yield Check(what, step.rule, error)
+
+    def _errors(self, step: Step) -> Iterator[float]:
+        """How far the sides of a step are apart, in each form that it has."""
+        if step.notation != "index":
+            yield self._matrix_error(step)
+            return
+        exact = self._where(step)
+        free = _free(step)
+        expected = self._before(exact, step, free)
+        yield difference(self._value(exact, step.after, free), expected)
+        if step.equations:
+            value = as_value(step.equations, step.before)
+            yield difference(self._value(exact, value, free), expected)
+
+    def _matrix_error(self, step: Step) -> float:
+        """How far a formula of matrix notation is from the equations that it stands for."""
+        exact, form = (self.exact, "batch")
+        node, equations = step.after, step.equations
+        if step.notation == "one sample":
+            exact, form = self.sample, "sample"
+        for slope in sorted({n for e in equations for n in e.value.atoms(SLOPE)}, key=str):
+            known, shown = self._slope(slope), self._slope_in_matrices(slope, form)
+            equations = tuple(replace(e, value=e.value.xreplace({slope: known})) for e in equations)
+            calls = {call for call in node.atoms(Call) if call.args[0] == Symbol("sigma_prime")}
+            node = node.xreplace(dict.fromkeys(calls, shown))
+        return matrix_difference(exact, node, equations, self.derivation.names, form)
+
+    def _slope_in_matrices(self, node: Expr, form: str) -> Expr:
+        """The derivative of an activation as a formula of matrix notation."""
+        (element,) = node.args
+        (equation,) = self.lookup.readers[label_of(element)]
+        value = function(equation)[1].xreplace({ARGUMENT: element})
+        if form == "sample":
+            value, element = one_sample(value), one_sample(element)
+        return MatrixArrange(self.derivation.names, subscripts_of(element))(value)
+
+    def _where(self, step: Step) -> Exact:
+        """The point; another one where a step supposes facts that are not declared."""
+        if set(step.facts) <= set(self.program.facts):
+            return self.exact
+        return Exact.draw(replace(self.program, facts=step.facts), self.seed)
+
+    def _before(self, exact: Exact, step: Step, free: tuple[Idx, ...]) -> Any:
+        label = str(label_of(step.before)) if not step.before.args or step.equations else ""
+        if step.rule == "update" and label in exact.after:
+            at = [subscripts_of(step.before).index(index) for index in free]
+            return exact.after[label].transpose(at)
+        return self._value(exact, step.before, free)
+
+    def _value(self, exact: Exact, value: Expr, free: tuple[Idx, ...]) -> Any:
+        known = {node: self._slope(node) for node in value.atoms(SLOPE)}
+        known |= {node: _through(exact, node) for node in value.atoms(Through)}
+        return exact.value(value.xreplace(known), free)
+
+    def _slope(self, node: Expr) -> Expr:
+        """σ′(z) as the derivative of what is computed from z."""
+        (element,) = node.args
+        (equation,) = self.lookup.readers[label_of(element)]
+        (read,) = (a for a in equation.reads if label_of(a) == label_of(element))
+        names = dict(zip(subscripts_of(read), subscripts_of(element), strict=True))
+        return Rate(equation.target.xreplace(names), element)
+
+    def _sides(self, step: Step) -> str:
+        from symprop.printers.arrange import Arrange
+        from symprop.printers.unicode import UnicodePrinter
+
+        spell, arrange = UnicodePrinter(layers=True), Arrange(self.derivation.names)
+        matrix = step.notation != "index"
+        after = step.after if matrix else arrange(step.after)
+        return f"{spell.doprint(arrange(step.before))} = {spell.doprint(after)}"
+
+    def _oracles(self) -> Iterator[Check]:
+        """Every cotangent against what the loss does when the tensor is moved along a direction."""
+        bars = [t for t in self.derivation.raw.tensors if t.order and t.role == "intermediate"]
+        (total,) = (self.derivation.raw.by_label[label] for label in self.lookup.seeds)
+        loss = total.cotangent(-1)
+        kept = _spread([bar for bar in bars if bar != total])
+        generator = np.random.default_rng(self.seed)
+        for bar in kept:
+            array = self.exact.values[str(bar.label)]
+            direction = generator.integers(1, 4, size=array.shape).astype(object)
+            found = self.exact.derivative(loss.label, bar.cotangent(-1).label, direction)
+            error = difference(_scalar(found), _scalar(sum((array * direction).flat)))
+            what = f"∂{loss.name}/∂{bar.name}"
+            if not error <= TOLERANCE:
+                raise DerivationError(f"{what} is not what {loss.name} does: {error:.1e}")
+            yield Check(what, "difference quotient", error)
+
+    def _backends(self) -> Iterator[Check]:
+        """The final equations against what the backends compute in float64."""
+        from symprop.backends import numba, numpy
+
+        short = _small(self.derivation.short, self.exact)
+        program = lower(short)
+        given = {
+            str(t.label): self.exact.values[str(t.label)].astype(np.float64)
+            for t in program.tensors
+            if t.role not in ("intermediate", "constant")
+        }
+        for name, run in (("numpy", numpy.run), ("numba", numba.run)):
+            found = run(program, given)
+            for output in program.outputs:
+                label = str(output.label)
+                expected = self.exact.values[label].astype(np.float64)
+                scale = max(float(np.abs(expected).max(initial=0.0)), 1e-12)
+                error = float(np.abs(found[label] - expected).max(initial=0.0)) / scale
+                if not error <= BACKEND_TOLERANCE:
+                    raise DerivationError(
+                        f"{label} by the {name} backend differs from its equation by {error:.1e}"
+                    )
+                yield Check(label, f"{name} backend", error)
+
+
+def _everything(derivation: Derivation) -> Program:
+    """Forward pass, plain adjoint, the sums that the short form stores, and the update."""
+    raw, short = derivation.raw, derivation.short
+    helpers = tuple(e for e in short.flat if e.label not in raw.by_label)
+    tensors = tuple(dict.fromkeys((*raw.tensors, *short.tensors)))
+    return Program(tensors, (*raw.equations, *helpers), (), raw.facts) + derivation.update
+
+
+def _free(step: Step) -> tuple[Idx, ...]:
+    """The indices that no sum in a step runs over, in a fixed order."""
+    found = free_indices(step.before) | free_indices(step.after)
+    return tuple(sorted(found, key=str))
+
+
+def _named(step: Step, result: Step) -> str:
+    """Where a step stands: its section, its layer, the number of the result that it leads to."""
+    number = f"({result.number})" if result.number else ""
+    parts = (result.section, result.origin.layer, number)
+    return ", ".join(part for part in parts if part)
+
+
+def _spread(tensors: list[Tensor]) -> list[Tensor]:
+    """At most so many of the tensors, evenly chosen."""
+    step = -(-len(tensors) // MOST_ORACLES)
+    return tensors[::step] if tensors else []
+
+
+def _scalar(number: Any) -> Any:
+    found = np.empty((), dtype=object)
+    found[()] = number
+    return found
+
+
+def _through(exact: Exact, node: Expr) -> Expr:
+    """An element of the table of derivatives of one tensor by another, put among the values."""
+    upper, lower = node.args
+    label = f"∂{label_of(upper)}/∂{label_of(lower)}"
+    if label not in exact.values:
+        exact.values[label] = exact.jacobian(label_of(upper), label_of(lower))
+    return IndexedBase(Symbol(label))[(*subscripts_of(upper), *subscripts_of(lower))]
+
+
+def _small(program: Program, exact: Exact) -> Program:
+    """The program with the extents that everything has at the point."""
+    equations = [e for group in program.equations for e in flat((group,))]
+    found = {i for t in program.tensors for i in t.axes} | {i for e in equations for i in e.loops}
+    known = {i: Idx(i.label, exact.extent(i)) for i in found if extent(i).is_Integer}
+    tensors = tuple(replace(t, axes=tuple(known.get(a, a) for a in t.axes)) for t in program.tensors)
+    small = {old: new for old, new in zip(program.tensors, tensors, strict=True)}
+    return Program(
+        tensors,
+        tuple(_with_indices(group, known) for group in program.equations),
+        tuple(small[output] for output in program.outputs),
+        program.facts,
+    )
+
+
+def _with_indices(
+    group: Equation | Recurrence, known: Mapping[Idx, Idx]
+) -> Equation | Recurrence:
+    if isinstance(group, Equation):
+        return group.renamed(dict(known))
+    inner = tuple(equation.renamed(dict(known)) for equation in group.equations)
+    return replace(group, index=known.get(group.index, group.index), equations=inner)
