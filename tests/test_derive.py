@@ -7,20 +7,20 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import sympy
 from symprop import Dense, Network
 from symprop.derive import Derivation
-from symprop.errors import ArgumentError, DerivationError
+from symprop.errors import ArgumentError
 from symprop.tensor import label_of
 
 SECTIONS = (
     "What is declared",
     "Forward pass",
     "Loss",
+    "The chain rule through all layers",
     "Delta of the output layer",
     "Recursion of the deltas",
     "Gradients of weights and biases",
@@ -35,8 +35,14 @@ def two_layers(activation: object = "relu") -> Derivation:
 
 def formulas(derivation: Derivation) -> set[str]:
     """The lines of a printed derivation, without captions and indentation."""
-    captions = r"(index|one sample|batch|matrix|activation|adjoint|fact) +"
-    return {re.sub(f"^{captions}", "", line.strip()) for line in str(derivation).splitlines()}
+    captions = r"(index|one sample|batch|matrix|activation|fact|common sum) +"
+    lines = (re.sub(f"^{captions}", "", line.strip()) for line in str(derivation).splitlines())
+    return {re.sub(r" +\(\d+\)$", "", line) for line in lines}
+
+
+def in_one_line(derivation: Derivation) -> str:
+    """The printed derivation with its lines joined."""
+    return " ".join(str(derivation).split())
 
 
 def test_sections_come_in_the_order_of_the_lesson() -> None:
@@ -58,7 +64,8 @@ def test_recursion_in_three_notations(activation: str, slope: str, index: str) -
     assert "δ⁽¹⁾ = (W⁽²⁾ᵀ δ⁽²⁾) ⊙ σ′(z⁽¹⁾)" in found
     assert f"δ⁽¹⁾ = (W⁽²⁾ᵀ δ⁽²⁾) ⊙ {slope}" in found
     assert f"δ⁽¹⁾ = (δ⁽²⁾ W⁽²⁾) ⊙ {slope}" in found
-    assert f"δ⁽¹⁾[b, j] = {index}·Σ_k W⁽²⁾[k, j]·δ⁽²⁾[b, k]" in found
+    joined = in_one_line(two_layers(activation)).replace("· ", "·")
+    assert f"δ⁽¹⁾[b, j] = {index}·Σ_k W⁽²⁾[k, j]·δ⁽²⁾[b, k]" in joined
 
 
 def test_textbook_lines() -> None:
@@ -142,14 +149,15 @@ def test_every_symbol_is_defined_before_it_is_read(net: Network) -> None:
     derivation = net.derive()
     given = {t.label for t in (*derivation.raw.tensors, *derivation.update.tensors)}
     defined = {label for label in given if label not in derivation.raw.defined}
-    for step in derivation.steps:
-        for equation in step.after:
+    helpers = (inner for step in derivation.steps for inner in (*step.steps, step))
+    for step in (step for step in helpers if step.number):
+        for equation in step.equations:
             read = {label_of(access) for access in equation.reads} - set(derivation.raw.sizes)
             assert read <= defined | {equation.label}, equation
             defined.add(equation.label)
-    helpers = {t.name for t in derivation.short.tensors if not t.order} - {str(x) for x in given}
-    assert helpers
-    assert str(derivation).count("computed on the way back") == len(helpers)
+    names = {t.name for t in derivation.short.tensors if not t.order} - {str(x) for x in given}
+    assert names
+    assert str(derivation).count("computed on the way back") == len(names)
     derivation.verify()
 
 
@@ -160,7 +168,7 @@ def test_derivative_that_is_zero_is_said_to_be_zero() -> None:
         assert line in text, line
     assert "because the derivative of the activation is 0 everywhere" in text
     assert "because δ is 0 at the layer above" in text
-    assert text.index("\nDense 1, the parameters") < text.index("∂L/∂W⁽¹⁾ = 0")
+    assert text.index("Gradients of weights") < text.index("∂L/∂W⁽¹⁾ = 0")
 
 
 def test_slope_is_printed_in_its_shorter_form() -> None:
@@ -173,7 +181,7 @@ def test_title_names_the_network_and_symbols_are_introduced() -> None:
     assert title in derivation.latex()
     assert str(derivation).startswith(title.replace("\\", ""))
     assert "m is the number of samples" in str(derivation)
-    assert "δ⁽¹⁾ = ∂L/∂z⁽¹⁾" in formulas(derivation)
+    assert "δ⁽ˡ⁾ = ∂L/∂z⁽ˡ⁾" in formulas(derivation)
 
 
 def test_equal_layers_are_counted_in_the_title() -> None:
@@ -187,17 +195,6 @@ def test_equal_layers_are_counted_in_the_title() -> None:
 )
 def test_derivation_holds_in_numbers(activation: object) -> None:
     two_layers(activation).verify()
-
-
-def test_verify_names_the_first_step_that_fails() -> None:
-    derivation = two_layers("tanh")
-    wrong = [
-        replace(e, value=-e.value) if str(e.label) == "z1′1" else e
-        for e in derivation.short.equations
-    ]
-    broken = replace(derivation, short=replace(derivation.short, equations=tuple(wrong)))
-    with pytest.raises(DerivationError, match="δ at Dense 1"):
-        broken.verify()
 
 
 def test_print_time_is_linear_in_depth() -> None:
@@ -214,14 +211,14 @@ def test_print_time_is_linear_in_depth() -> None:
 
 def test_save_by_suffix(tmp_path: Path) -> None:
     derivation = two_layers()
-    for suffix, mark in ((".tex", r"\end{document}"), (".txt", "δ⁽¹⁾"), (".md", "$$")):
+    for suffix, mark in ((".tex", r"\end{document}"), (".txt", "δ⁽¹⁾"), (".md", "$")):
         derivation.save(tmp_path / f"backprop{suffix}")
         assert mark in (tmp_path / f"backprop{suffix}").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("suffix", [".pdf", ".html", ".docx", ""])
+@pytest.mark.parametrize("suffix", [".docx", ""])
 def test_save_refuses_other_suffixes(tmp_path: Path, suffix: str) -> None:
-    with pytest.raises(ArgumentError, match=r"\.tex, \.txt, \.md"):
+    with pytest.raises(ArgumentError, match=r"\.txt, \.md, \.tex, \.pdf, \.html"):
         two_layers().save(tmp_path / f"backprop{suffix}")
     assert not list(tmp_path.iterdir())
 
@@ -246,5 +243,17 @@ def test_latex_is_plain_ascii() -> None:
     assert two_layers().latex().isascii()
 
 
-def test_golden_derivation(golden: Callable[[str, str], None]) -> None:
-    golden("two_layers.txt", f"{two_layers()}\n")
+GOLDEN = {
+    "softmax": Network([Dense(4, "tanh"), Dense(3, "softmax")], 5, "cross_entropy"),
+    "repeated": Network([Dense(4, "relu")] * 5 + [Dense(1)], 4, "mse"),
+    "custom": Network(
+        [Dense(3, z * sympy.tanh(z)), Dense(1, "sigmoid")], 2, "binary_cross_entropy"
+    ),
+    "helpers": Network([Dense(4, "softplus"), Dense(3, "softmax")], 5, "mae"),
+}
+
+
+@pytest.mark.parametrize("detail", ["summary", "standard", "full"])
+@pytest.mark.parametrize("name", GOLDEN)
+def test_golden_derivation(name: str, detail: str, golden: Callable[[str, str], None]) -> None:
+    golden(f"{name}_{detail}.txt", f"{GOLDEN[name].derive(detail)}\n")

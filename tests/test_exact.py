@@ -207,7 +207,7 @@ def test_it_moves_to_where_logarithms_have_values():
 
 # -- formulas --------------------------------------------------------------------------------------
 
-b, k, j = index("b", BATCH), index("k", 6), index("j", 5)
+b, c, k, j, o = (index(*of) for of in (("b", BATCH), ("c", BATCH), ("k", 6), ("j", 5), ("o", 4)))
 x, W, z = (IndexedBase(name) for name in ("x", "W1", "z1"))
 
 
@@ -296,7 +296,7 @@ def test_a_rate_reaches_into_a_sum():
 
 def test_the_rate_of_an_element_is_that_of_its_own_equations():
     exact = point(NETWORKS["softmax"])
-    i, n, c = index("i", 5), index("n", 6), index("c", BATCH)
+    i, n = index("i", 5), index("n", 6)
     found = exact.value(Rate(z[b, j], W[i, n]), (b, j, i, n))
     assert difference(found, exact.value(Equal(i, j) * x[b, n], (b, j, i, n))) == 0
     bias = exact.value(Rate(z[b, j], IndexedBase("b1")[i]), (b, j, i))
@@ -375,6 +375,14 @@ def test_cotangents_of_other_programs_are_directional_derivatives(name):
         assert difference(np.array([found]), np.array([np.sum(bar * along)])) < TINY, tensor
 
 
+def test_the_table_of_derivatives_of_a_loss_is_its_cotangent():
+    exact = point(NETWORKS["softmax"])
+    assert difference(exact.jacobian(Symbol("L"), Symbol("z1")), exact.values["z1′1"]) < TINY
+    through = exact.value(Rate(IndexedBase("z2")[b, o], IndexedBase("a1")[c, j]), (b, o, c, j))
+    table = exact.jacobian(Symbol("z2"), Symbol("a1"))
+    assert difference(table, through) < TINY
+
+
 def test_a_constant_is_held():
     scope = Scope()
     x, loss = scope.tensor("x", role="input"), scope.tensor("L")
@@ -388,7 +396,6 @@ def test_a_constant_is_held():
 # -- wrong formulas are seen -----------------------------------------------------------------------
 
 DELTA, E = IndexedBase("z2′1"), IndexedBase("W2")
-o = index("o", 4)
 RIGHT = Total(E[o, j] * DELTA[b, o], o) * (1 - IndexedBase("a1")[b, j] ** 2)
 WRONG = {
     "sign": -RIGHT,

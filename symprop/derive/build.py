@@ -232,8 +232,7 @@ class Builder:
         """The short form of a delta where just these facts are declared."""
         chain = self.lookup.chain(delta)
         near = self.lookup.near(chain)
-        program = Program(self.lookup.raw.tensors, (*near, *chain), (delta,), facts)
-        return simplify_gradients(program, (delta,))
+        return simplify_gradients(self.lookup.program((*near, *chain), (delta,), facts), (delta,))
 
     def gradients(self) -> Iterator[Step]:
         """The gradients of each layer's parameters, from the last layer to the first."""

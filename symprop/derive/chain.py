@@ -19,10 +19,7 @@ from symprop.derive.sample import counts_samples
 from symprop.derive.step import Step
 from symprop.equation import Equation
 from symprop.formula import Through, Total
-from symprop.passes.inline import shortest
-from symprop.passes.rewrite import stored_values
 from symprop.primitives import Equal
-from symprop.program import Program
 from symprop.tensor import Tensor, accesses, indices, label_of, subscripts_of
 
 SECTION = "The chain rule through all layers"
@@ -142,8 +139,7 @@ def _shortest(lookup: Lookup, bar: Tensor, value: Expr) -> Expr:
     near = lookup.near(lookup.chain(bar))
     over = tuple(index for index in indices(value) if index not in bar.axes)
     holder = Equation(bar[bar.axes], value, over)
-    program = Program(lookup.raw.tensors, near)
-    return _with_delta_in_front(shortest(program, holder, stored_values(program)).value)
+    return _with_delta_in_front(lookup.shortest(holder, near))
 
 
 def _with_delta_in_front(value: Expr) -> Expr:

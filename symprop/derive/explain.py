@@ -26,8 +26,7 @@ from symprop.equation import Equation
 from symprop.formula import Rate, Total
 from symprop.passes import simplifications
 from symprop.passes.algebra import tidy
-from symprop.passes.inline import is_free, shortest, use_of
-from symprop.passes.rewrite import stored_values
+from symprop.passes.inline import is_free, use_of
 from symprop.primitives import KINKED
 from symprop.program import Program
 from symprop.tensor import Tensor, accesses, indices, label_of, subscripts_of
@@ -161,7 +160,7 @@ class Explainer:
             "chain rule",
             target,
             Add(*terms),
-            f"it enters {reads}",
+            f"through {reads}",
             steps=self._long_way(cotangent, paths) if self._is_long(paths) else (),
         )
 
@@ -244,13 +243,11 @@ class Explainer:
         """The factor simplified, then in stored values, where that is shorter."""
         tidied = tidy(path.slope)
         near = self.lookup.near((path.equation,))
-        program = Program((*self.lookup.raw.tensors,), near)
         bar = cotangent[cotangent.axes]
         over = tuple(i for i in indices(tidied) if i not in indices(bar))
         if tidied != path.slope and _is_shorter(tidied, path.slope):
             yield algebra_rule(path.slope, tidied), tidied
-        holder = Equation(bar, tidied, over)
-        stored = shortest(program, holder, stored_values(program)).value
+        stored = self.lookup.shortest(Equation(bar, tidied, over), near)
         if stored != tidied:
             yield "stored value", stored
 
@@ -289,8 +286,7 @@ class Explainer:
         before = tuple(e for label in known for e in known[label])
         stored = tuple(self.lookup.forward.by_label[label] for label in by_label(near))
         facts = self.lookup.forward.facts
-        tensors = self.lookup.raw.tensors
-        return Program(tensors, (*near, *before, *equations), (cotangent, *stored), facts)
+        return self.lookup.program((*near, *before, *equations), (cotangent, *stored), facts)
 
     def _is_told(
         self, equations: Iterable[Equation], known: Mapping[Symbol, tuple[Equation, ...]]

@@ -7,8 +7,10 @@ from dataclasses import replace
 
 from sympy import Add, Expr, Idx, Integer, Symbol
 
-from symprop.equation import Equation
+from symprop.equation import Equation, Fact
 from symprop.formula import Largest, Total
+from symprop.passes.inline import shortest
+from symprop.passes.rewrite import stored_values
 from symprop.program import Program
 from symprop.tensor import Tensor, extent, label_of, renamed_index, subscripts_of
 
@@ -70,6 +72,24 @@ class Lookup:
         """The forward equations of the layers in which the equations arose."""
         layers = {equation.origin.layer for equation in equations}
         return tuple(e for e in self.forward.flat if e.origin.layer in layers)
+
+    def program(
+        self,
+        equations: Iterable[Equation],
+        outputs: Iterable[Tensor] = (),
+        facts: tuple[Fact, ...] = (),
+    ) -> Program:
+        """A program of some of the equations, with the tensors that occur in them."""
+        equations = tuple(equations)
+        labels = {label_of(a) for e in equations for a in (e.target, *e.reads)}
+        known = self.raw.by_label
+        found = tuple(known[label] for label in sorted(labels & known.keys(), key=str))
+        return Program(found, equations, tuple(outputs), facts)
+
+    def shortest(self, equation: Equation, near: Iterable[Equation]) -> Expr:
+        """The value of an equation in its shortest form with what the near equations store."""
+        program = self.program((*near, equation))
+        return shortest(program, equation, stored_values(program)).value
 
     def helpers(self, equations: Iterable[Equation]) -> tuple[Equation, ...]:
         """The definitions, in order, of what the equations read and no step has shown."""

@@ -59,6 +59,7 @@ def story(derivation: Derivation) -> Iterator[Item]:
     yield Section("What is declared")
     yield teller.table()
     yield from (Sentence(words) for words in teller.legend())
+    yield Formulas((teller.delta_meaning(),))
     for section, found in groupby(derivation.steps, key=lambda step: step.section):
         yield Section(section)
         steps = tuple(found)
@@ -90,6 +91,13 @@ class Teller:
             rows = ROWS if batch is not False else ""
             yield " ".join(filter(None, (columns, rows, MATRICES)))
 
+    def delta_meaning(self) -> Row:
+        """δ⁽ˡ⁾ = ∂L/∂z⁽ˡ⁾."""
+        (seed,) = self.lookup.seeds
+        loss = self.lookup.source(self.lookup.raw.by_label[seed])
+        z = Access(Symbol("z(l)"))
+        return Row(Line(Access(Symbol("delta(l)")), "=", Slope(Access(Symbol(loss.name)), z)))
+
     def table(self) -> Table:
         """Every symbol with its shape and what it is; layers of one shape in one row."""
         declared = [t for t in self.derivation.short.tensors if t.order == 0]
@@ -107,10 +115,10 @@ class Teller:
         first = steps[0]
         layer = first.origin.layer
         if first.section == UPDATE:
-            for _, found in groupby(steps, key=lambda step: step.run):
-                shown = tuple(found)
-                yield from self.differences(shown[0].run)
-                yield from self.results(shown)
+            for run, found in groupby(steps, key=lambda step: step.run):
+                if run is not None:
+                    yield Section(_general("Layer ", run), level=2)
+                yield from self.results(tuple(found))
             return
         if first.section != LOSS:
             yield Section(_general(layer, first.run) if first.run else layer, level=2)
@@ -123,11 +131,8 @@ class Teller:
             yield from self.derived(step)
 
     def differences(self, run: Run | None) -> Iterator[Item]:
-        """For which layers a step holds, and what differs in some of them."""
-        if run is None:
-            return
-        yield Sentence(f"For every layer l from {run.first} to {run.last}, written for layer l.")
-        if run.exceptions:
+        """What differs in some of the layers for which a step is told."""
+        if run is not None and run.exceptions:
             rows = tuple(
                 Row(
                     Line(self.node(Symbol(general), run), "=", self.node(Symbol(there), None)),
@@ -187,6 +192,8 @@ class Teller:
     def chain(self, steps: tuple[Step, ...]) -> Iterator[Item]:
         """The chain through all layers: the product, its factors, the recursion in it."""
         for rule, found in groupby(steps, key=lambda step: step.rule):
+            if rule == "derivative" and self.derivation.notation == "matrix":
+                continue
             yield Sentence(CHAIN[rule])
             line = self._factor if rule == "derivative" else self._product
             yield Formulas(tuple(Row(line(step)) for step in found))
@@ -201,6 +208,8 @@ class Teller:
 
     def explained(self, step: Step) -> Iterator[Item]:
         """The lines of an explanation, those that explain a line folded below it."""
+        if self.derivation.notation == "matrix":
+            return
         rows: list[Row] = []
         last: Expr | None = None
         for inner in self._told(step):

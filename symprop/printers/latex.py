@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator
 
 from sympy import Expr
 from sympy.printing.latex import LatexPrinter as SymPyLatexPrinter
-from sympy.printing.latex import accepted_latex_functions
 
 from symprop.printers.index import Block, Line
 from symprop.printers.spelling import POWER, SUM, Spelling, decimal, greek, name_parts
 from symprop.printers.structure import LARGE, Access, entries
 
 RELATIONS = {"≤": r"\le", "≥": r"\ge", "≠": r"\ne", "←": r"\leftarrow", "+=": r"\mathrel{+}="}
-FUNCTIONS = {"sigma", "max", "min", "arcsin", "arccos", "arctan", *accepted_latex_functions}
+FUNCTIONS = {"sigma", "max", "min", "exp", "log", "sin", "cos", "tan", "cot", "sec", "csc"}
+FUNCTIONS |= {"sinh", "cosh", "tanh", "coth", "arcsin", "arccos", "arctan"}
 FUNCTION_NAMES = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "sigma_prime": "sigma'"}
 
 
@@ -25,6 +25,7 @@ class LatexPrinter(Spelling, SymPyLatexPrinter):  # type: ignore[misc]  # SymPy 
     times = product = r" \, "
     hadamard, quotient = r" \odot ", r" \oslash "
     both, either = r" \text{ and } ", r" \text{ or } "
+    operator = "operatorname"
 
     def __init__(self, euler: bool = True):
         super().__init__()
@@ -32,8 +33,13 @@ class LatexPrinter(Spelling, SymPyLatexPrinter):  # type: ignore[misc]  # SymPy 
         """Whether exp(u) may be written as a power of e, which is also the name of a tensor."""
 
     def name(self, name: str, subscripts: str = "") -> str:
-        r"""A name as \gamma^{(3)}, \hat{y}, v_{W^{(1)}}; subscripts follow its own."""
+        r"""A name as \gamma^{(3)}, \hat{y}, v_{W^{(1)}}; subscripts follow its own.
+
+        A name with several underscores is one word.
+        """
         base, hatted, number, rest = name_parts(name)
+        if "_" in rest or name.endswith("_"):
+            return word(name) + (f"_{{{subscripts}}}" if subscripts else "")
         text = rf"\hat{{{_letter(base)}}}" if hatted else _letter(base)
         upper = f"^{{({number})}}" if number else ""
         own = rest if rest.isdigit() else self.name(rest) if rest else ""
@@ -70,19 +76,26 @@ class LatexPrinter(Spelling, SymPyLatexPrinter):  # type: ignore[misc]  # SymPy 
         return rf"\sqrt{{{self._print(node.args[0])}}}"
 
     def _print_Reduction(self, node: Expr) -> str:
-        kind, body, *over = node.args
+        return f"{self.reduction_sign(node)} {self.wrap(node.args[1], SUM + 5)}"
+
+    def reduction_sign(self, node: Expr) -> str:
+        r"""What stands in front of the body: \sum_{k}."""
+        kind, _, *over = node.args
         sign = r"\sum" if kind.name == "sum" else rf"\{kind.name}"
-        return f"{sign}_{{{self.all(over, ', ')}}} {self.wrap(body, SUM + 5)}"
+        return f"{sign}_{{{self.all(over, ', ')}}}"
 
     def _print_Call(self, node: Expr) -> str:
         function, *arguments = node.args
         inside = self.all(arguments, ", ")
         if function.name == "exp" and self.euler:
             return rf"e^{{{inside}}}"
-        name = FUNCTION_NAMES.get(function.name, function.name)
+        return rf"{self.function(function.name)}\left({inside}\right)"
+
+    def function(self, name: str) -> str:
+        r"""A function's name: \sigma', \tanh, \operatorname{erf}."""
+        name = FUNCTION_NAMES.get(name, name)
         known = name.rstrip("'") in FUNCTIONS
-        spelled = rf"\{name}" if known else rf"\operatorname{{{escaped(name)}}}"
-        return rf"{spelled}\left({inside}\right)"
+        return rf"\{name}" if known else word(name, self.operator)
 
     def _print_Magnitude(self, node: Expr) -> str:
         return rf"\left|{self._print(node.args[0])}\right|"
@@ -152,18 +165,13 @@ def _letter(base: str) -> str:
     if greek(base) != base:
         base = base[0] + base[1:].lower()
         return rf"\mathrm{{{LATIN[base]}}}" if base in LATIN else rf"\{base}"
-    return base if len(base) == 1 else rf"\mathrm{{{base}}}"
+    return base if len(base) == 1 else word(base)
 
 
-def escaped(text: str) -> str:
-    """Text with LaTeX's special characters escaped."""
-    return "".join(SPECIAL.get(character, character) for character in text)
-
-
-SPECIAL = {c: "\\" + c for c in "&%$#_{}"}
-SPECIAL |= {"δ": r"$\delta$", "σ": r"$\sigma$", "′": "$'$", "Σ": r"$\sum$", "π": r"$\pi$"}
-SPECIAL |= {"≈": r"$\approx$", "≥": r"$\ge$", "√": r"$\surd$", "·": r"$\cdot$"}
-SPECIAL |= {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
+def word(text: str, font: str = "mathrm") -> str:
+    r"""Letters, digits and underscores as one upright word: \mathrm{learning\_rate}."""
+    underscored = text.replace("_", r"\_")
+    return rf"\{font}{{{underscored}}}"
 
 
 def line_latex(line: Line, spell: LatexPrinter, mark: str = "&") -> str:

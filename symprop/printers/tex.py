@@ -3,58 +3,158 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import zip_longest
 
+from sympy import Expr
+
+from symprop.printers.breaking import broken
+from symprop.printers.display import CAPTION, Words, alignment, grouped, wrapped
 from symprop.printers.document import Fold, Item, Section, Sentence, Table, Title
-from symprop.printers.latex import LatexPrinter, escaped, latex
+from symprop.printers.latex import LatexPrinter
+from symprop.printers.prose import escaped
+from symprop.printers.width import TALL, text_width, width
 
-DOCUMENT = r"""\documentclass[11pt]{article}
+PREAMBLE = r"""\documentclass[11pt, fleqn]{article}
 \usepackage[a4paper, margin=2.2cm]{geometry}
 \usepackage{amsmath}
 \usepackage{amssymb}
-\allowdisplaybreaks
+\IfFileExists{hyperref.sty}{\usepackage[hidelinks]{hyperref}}{}
 \setlength{\parindent}{0pt}
-\begin{document}
-%s\end{document}
+\setlength{\parskip}{0.6ex plus 0.4ex}
+\setlength{\mathindent}{0pt}
+\AtBeginDocument{%
+  \setlength{\abovedisplayskip}{0.8ex plus 0.4ex}%
+  \setlength{\belowdisplayskip}{0.8ex plus 0.4ex}%
+  \setlength{\abovedisplayshortskip}{\abovedisplayskip}%
+  \setlength{\belowdisplayshortskip}{\belowdisplayskip}}
 """
-"""The frame of a complete LaTeX document."""
+"""The head of a complete LaTeX document."""
+
+LINE, PAGE = 32.0, 42.5
+"""The width of a line in em: of the standard classes at 10, 11 and 12 pt; of our own document."""
+TABLE = 36
+"""The lines of a table that stand on one page."""
+CELL = 10
+"""The lines of a formula that stand in one cell."""
+Cell = tuple[str, int]
+"""A cell's LaTeX, and its lines."""
 
 
 def as_latex(items: Iterable[Item]) -> str:
     """A LaTeX fragment; it needs amsmath and amssymb."""
-    return "\n".join(line for item in items for line in _latex(item)) + "\n"
-
-
-def _latex(item: Item) -> Iterator[str]:
-    spell = LatexPrinter(euler=False)
-    if isinstance(item, Title):
-        yield rf"\section*{{{escaped(item.title)}}}"
-    elif isinstance(item, Section):
-        yield rf"\subsection*{{{escaped(item.title)}}}"
-    elif isinstance(item, Sentence):
-        yield from ("", rf"\medskip {escaped(item.words)}", "")
-    elif isinstance(item, Table):
-        yield from _latex_table(item, spell)
-    elif isinstance(item, Fold):
-        yield from ("", rf"\medskip {escaped(item.title)}", "")
-        yield from (line for inner in item.items for line in _latex(inner))
-    else:
-        yield r"\begin{align*}"
-        yield " \\\\\n".join(latex((row.line for row in item.rows), spell))
-        yield r"\end{align*}"
-
-
-def _latex_table(item: Table, spell: LatexPrinter) -> Iterator[str]:
-    yield from (r"\begin{center}", rf"\begin{{tabular}}{{{'l' * len(item.header)}}}")
-    for row in (item.header, *item.rows):
-        cells = (escaped(c) if isinstance(c, str) else f"${spell.doprint(c)}$" for c in row)
-        yield " & ".join(cells) + r" \\"
-    yield from (r"\end{tabular}", r"\end{center}")
+    return _fragment(items, LINE)
 
 
 def as_latex_document(items: Iterable[Item]) -> str:
-    return DOCUMENT % as_latex(items)
+    """A complete document for pdflatex, from packages that every TeX installation has."""
+    return f"{PREAMBLE}\\begin{{document}}\n{_fragment(items, PAGE)}\\end{{document}}\n"
 
 
-def as_math(items: Iterable[Item]) -> str:
-    """All formulas as one block of mathematics, as a notebook shows it."""
-    raise NotImplementedError
+def _fragment(items: Iterable[Item], room: float) -> str:
+    body = "\n".join(_Page(room).lines(items))
+    return f"\\begingroup\\sloppy\\allowdisplaybreaks\n{body}\n\\par\\endgroup\n"
+
+
+@dataclass(frozen=True)
+class _Page:
+    """Writes items for lines that are ``room`` em wide."""
+
+    room: float
+    small: bool = False
+
+    def lines(self, items: Iterable[Item]) -> Iterator[str]:
+        for item in grouped(items):
+            if isinstance(item, tuple):
+                yield from alignment(item, WORDS, self.room)
+            elif isinstance(item, Title):
+                yield rf"\section*{{\raggedright {escaped(item.title)}}}"
+            elif isinstance(item, Section):
+                command = "subsection" if item.level == 1 else "subsubsection"
+                yield from ("", rf"\{command}*{{\raggedright {escaped(item.title)}}}")
+            elif isinstance(item, Sentence):
+                yield from ("", escaped(item.words))
+            elif isinstance(item, Table):
+                yield from self.table(item)
+            elif isinstance(item, Fold):
+                yield from self.fold(item)
+
+    def fold(self, item: Fold) -> Iterator[str]:
+        """In place, indented and in small type, under its title."""
+        room = (self.room - 1.5) / (1 if self.small else 0.925)
+        yield from ("", r"\begin{list}{}{\leftmargin1.5em\rightmargin0pt\parsep\parskip}")
+        yield rf"\item\relax\small \textbf{{{escaped(item.title)}}}\par"
+        yield from replace(self, room=room, small=True).lines(item.items)
+        yield r"\end{list}"
+
+    def table(self, item: Table) -> Iterator[str]:
+        """Tables of at most a page's lines, each under the header."""
+        room = self.room - 1.2 * len(item.header)
+        found = zip(item.header, *item.rows, strict=True)
+        widths = _shares([max(map(self.cell_width, column)) for column in found], room)
+        columns = "".join("l" if share is None else f"p{{{share:.2f}em}}" for share in widths)
+        cells = ([self.cell(c, w) for c, w in zip(row, widths, strict=True)] for row in item.rows)
+        rows = [row for parts in cells for row in zip_longest(*parts, fillvalue=("", 1))]
+        yield ""
+        for page in _pages(rows):
+            yield from (r"\par\medskip", rf"\noindent\begin{{tabular}}{{@{{}}{columns}@{{}}}}")
+            if any(item.header):
+                header = (self.cell(c, w)[0][0] for c, w in zip(item.header, widths, strict=True))
+                yield " & ".join(header) + r" \tabularnewline \hline \noalign{\smallskip}"
+            yield from (" & ".join(text for text, _ in row) + r" \tabularnewline" for row in page)
+            yield from (r"\end{tabular}", r"\par\medskip")
+
+    def cell_width(self, cell: str | Expr) -> float:
+        if isinstance(cell, str):
+            return text_width(cell)
+        return width(WORDS.spell.doprint(cell))
+
+    def cell(self, cell: str | Expr, share: float | None) -> list[Cell]:
+        """A cell; a formula of many lines in several, under each other."""
+        if isinstance(cell, str):
+            if share is None:
+                return [(escaped(cell), 1)]
+            return [(rf"\raggedright {escaped(cell)}", len(list(wrapped(cell, share))))]
+        rows = broken(cell, WORDS.spell, share or self.room)
+        lines = [(f"${row}$", 2 if TALL.search(row) else 1) for row in rows]
+        groups = (lines[n : n + CELL] for n in range(0, len(lines), CELL))
+        return [(r" \newline ".join(t for t, _ in g), sum(n for _, n in g)) for g in groups]
+
+
+def _caption(words: str) -> str:
+    text = rf"\small\itshape {escaped(words)}"
+    if 1.1 * text_width(words) * 0.92 <= CAPTION:
+        return rf"\makebox[{CAPTION + 1}em][l]{{{text}}}"
+    return rf"\parbox[t]{{{CAPTION + 1}em}}{{\raggedright {text}}}"
+
+
+def _note(words: str) -> str:
+    return rf"\text{{\small {escaped(words)}}}"
+
+
+WORDS = Words(LatexPrinter(euler=False), _caption, _note, escaped)
+
+
+def _shares(natural: list[float], room: float) -> list[float | None]:
+    """The columns' widths: None where a column fits as it is, else its share of the room."""
+    found: list[float | None] = [None] * len(natural)
+    by_width = sorted(range(len(natural)), key=lambda n: natural[n])
+    for place, n in enumerate(by_width):
+        share = room / (len(natural) - place)
+        if natural[n] > share:
+            found[n] = share
+        room -= min(natural[n], share)
+    return found
+
+
+def _pages(rows: list[tuple[Cell, ...]]) -> Iterator[list[tuple[Cell, ...]]]:
+    page: list[tuple[Cell, ...]] = []
+    used = 0
+    for row in rows:
+        lines = max(count for _, count in row)
+        if page and used + lines > TABLE:
+            yield page
+            page, used = [], 0
+        page.append(row)
+        used += lines
+    yield page

@@ -18,16 +18,16 @@ CAPTION = 18
 def as_text(items: Iterable[Item], width: int = WIDTH) -> str:
     """Unicode text, at most so many columns wide where a formula allows."""
     found = "\n".join(line for item in items for line in _text(item, width)).strip("\n")
-    return re.sub(r"\n{4,}", "\n\n\n", found)
+    return re.sub(r"\n{3,}", "\n\n", found)
 
 
 def _text(item: Item, width: int) -> Iterator[str]:
     spell = UnicodePrinter(layers=True)
     if isinstance(item, Title):
-        yield from textwrap.wrap(item.title, width)
+        yield from (*textwrap.wrap(item.title, width), "")
     elif isinstance(item, Section):
         main = item.level == 1
-        yield from ("", "", item.title, "─" * len(item.title)) if main else ("", item.title)
+        yield from ("", item.title, "─" * len(item.title)) if main else ("", item.title)
     elif isinstance(item, Sentence):
         yield from ("", *textwrap.wrap(item.words, width))
     elif isinstance(item, Table):
@@ -66,24 +66,26 @@ def _formulas(item: Formulas, spell: UnicodePrinter, width: int) -> Iterator[str
 
 def _wrapped(caption: str, line: str, width: int) -> list[str]:
     """A formula in lines of the width, under its caption."""
-    rows = textwrap.wrap(
-        f"  {caption:<{CAPTION - 2}}{UNBROKEN.sub(_glued, line)}",
-        width,
-        subsequent_indent=" " * (CAPTION + 6),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-    return [part.replace(NO_BREAK, " ") for row in rows for part in _cut(row, width)]
+    indent = " " * (CAPTION + 6)
+    rows = [f"  {caption:<{CAPTION - 2}}{UNBROKEN.sub(_glued, line)}"]
+    while len(rows[-1]) > width:
+        place = _break(rows[-1], len(indent), width)
+        if place is None:
+            break
+        first, rest = rows[-1][:place].rstrip(" "), rows[-1][place:].lstrip(" ")
+        rows[-1:] = [first, indent + rest]
+    return [row.replace(NO_BREAK, " ") for row in rows]
 
 
-def _cut(row: str, width: int) -> Iterator[str]:
-    """A line that has no space to break at, cut after a product sign."""
-    place = row.rfind("·", CAPTION + 6, width)
-    if len(row) <= width or place < 0:
-        yield row
-        return
-    yield row[: place + 1]
-    yield from _cut(" " * (CAPTION + 6) + row[place + 1 :], width)
+def _break(row: str, start: int, width: int) -> int | None:
+    """Where to break: in the last part of the line, outside of as many brackets as can be."""
+    depth, found = 0, []
+    for place, sign in enumerate(row[: width + 1]):
+        depth += (sign in "([{") - (sign in ")]}")
+        if place >= start and (sign == " " or row[place - 1] == "·") and place <= width:
+            early = place < start + (width - start) // 3
+            found.append(((early, depth + 0.5 * (sign != " "), -place), place))
+    return min(found)[1] if found else None
 
 
 UNBROKEN = re.compile(r"\[[^][]*\]|[Σ∂max]+_(\{[^}]*\}|\w+) |\{[^}]*\}")

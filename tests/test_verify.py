@@ -1,0 +1,186 @@
+"""verify(): every kind of corruption is seen, in every kind of step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+from symprop import Dense, Network, prediction, target
+from symprop.derive import Derivation, Step
+from symprop.derive.verify import BACKEND_TOLERANCE, TOLERANCE, Checker
+from symprop.errors import DerivationError
+from symprop.formula import Rate, Total
+from symprop.printers.structure import Access, Minus, Node, Plus, Product, Transposed
+from symprop.tensor import subscripts_of
+from sympy import Add, Expr, Indexed, IndexedBase, Integer, Symbol, log, tanh
+
+z = Symbol("z")
+NETWORKS = {
+    "softmax": Network([Dense(4, "tanh"), Dense(3, "softmax")], 5, "cross_entropy"),
+    "repeated": Network([Dense(4, "relu")] * 4 + [Dense(2)], 4, "mse"),
+    "helpers": Network([Dense(4, "softmax"), Dense(3, "softplus")], 3, "hinge"),
+    "custom": Network([Dense(3, z * tanh(z)), Dense(1, "sigmoid")], 2, "binary_cross_entropy"),
+    "undeclared": Network([Dense(3, "softmax")], 4, -target * log(prediction)),
+    "flat": Network([Dense(3), Dense(2)], 4, "mae"),
+}
+
+
+@pytest.fixture(scope="module")
+def derivation() -> Derivation:
+    return NETWORKS["softmax"].derive(detail="full")
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_step_holds_and_the_record_says_what_was_checked(name: str) -> None:
+    derivation = NETWORKS[name].derive(detail="full")
+    record = derivation.verify(points=1)
+    steps = sum(1 for _ in every_step(derivation.steps))
+    assert len(record.checks) > steps
+    assert {"numpy backend", "numba backend", "difference quotient"} <= {
+        check.rule for check in record.checks
+    }
+    for check in record.checks:
+        limit = BACKEND_TOLERANCE if "backend" in check.rule else TOLERANCE
+        assert check.error <= limit
+    assert f"{len(record.checks)} checks at 1 points hold" in str(record)
+
+
+def every_step(steps: tuple[Step, ...]) -> Iterator[Step]:
+    for step in steps:
+        yield step
+        yield from every_step(step.steps)
+
+
+def sign(step: Step) -> Expr | None:
+    return Minus(step.after) if isinstance(step.after, Node) else -step.after
+
+
+def factor(step: Step) -> Expr | None:
+    doubled = Plus(step.after, step.after)
+    return doubled if isinstance(step.after, Node) else 2 * step.after
+
+
+def index(step: Step) -> Expr | None:
+    """The subscripts of one element exchanged (not in what is differentiated: there it is a name)."""
+    for access in sorted(() if step.after.has(Rate) else step.after.atoms(Indexed), key=str):
+        one, *rest = subscripts_of(access)
+        if rest:
+            exchanged = IndexedBase(access.base.label)[(*rest, one)]
+            return step.after.xreplace({access: exchanged})
+    return None
+
+
+def dropped_term(step: Step) -> Expr | None:
+    """The last term of a sum left out, under a Σ too."""
+    value = step.after
+    if isinstance(value, Total) and isinstance(value.args[0], Add):
+        return Total(value.args[0] - value.args[0].args[-1], *value.args[1:])
+    if isinstance(value, Plus):
+        return Plus(*value.args[:-1])
+    return value - value.args[-1] if isinstance(value, Add) else None
+
+
+def transposed_product(step: Step) -> Expr | None:
+    """The sides of a matrix product exchanged, or a transposition left out."""
+    for node in sorted(step.after.atoms(Product), key=repr_of):
+        if len(node.args) == 2:
+            return step.after.xreplace({node: Product(*node.args[::-1])})
+    for node in sorted(step.after.atoms(Transposed), key=repr_of):
+        return step.after.xreplace({node: node.args[0]})
+    return None
+
+
+def repr_of(node: Node) -> str:
+    from sympy import srepr
+
+    return srepr(node)
+
+
+def missing_mean(step: Step) -> Expr | None:
+    """1/m left out: a batch counted as one sample."""
+    names = {symbol for symbol in step.after.atoms(Symbol) if symbol.name == "m"}
+    names = {Access(name) if step.notation != "index" else name for name in names}
+    return step.after.xreplace(dict.fromkeys(names, Integer(1))) if names else None
+
+
+CORRUPTIONS: dict[str, Callable[[Step], Expr | None]] = {
+    "sign": sign,
+    "factor": factor,
+    "index": index,
+    "dropped term": dropped_term,
+    "transposed product": transposed_product,
+    "missing 1/m": missing_mean,
+}
+FEWEST = {"transposed product": 15, "missing 1/m": 20, "dropped term": 15}
+
+
+@pytest.mark.parametrize("kind", CORRUPTIONS)
+def test_corruption_is_seen_in_every_step(kind: str, derivation: Derivation) -> None:
+    checker, seen = Checker(derivation, seed=0), 0
+    for step in every_step(derivation.steps):
+        wrong = CORRUPTIONS[kind](step)
+        if wrong is None or wrong == step.after:
+            continue
+        errors = checker.errors(replace(step, after=wrong))
+        assert max(errors) > TOLERANCE, (kind, step.rule, step.before, wrong)
+        seen += 1
+    assert seen >= FEWEST.get(kind, 50)
+
+
+@pytest.mark.parametrize("kind", CORRUPTIONS)
+def test_verify_raises_and_names_the_corrupted_step(kind: str, derivation: Derivation) -> None:
+    def corrupted(steps: tuple[Step, ...]) -> tuple[Step, ...] | None:
+        """The steps with the last one that can be corrupted."""
+        for position, step in reversed(tuple(enumerate(steps))):
+            inner = corrupted(step.steps)
+            wrong = CORRUPTIONS[kind](step)
+            if inner is not None:
+                changed = replace(step, steps=inner)
+            elif wrong is not None and wrong != step.after and step.rule != "update":
+                changed = replace(step, after=wrong)
+            else:
+                continue
+            return (*steps[:position], changed, *steps[position + 1 :])
+        return None
+
+    steps = corrupted(derivation.steps)
+    assert steps is not None
+    with pytest.raises(DerivationError, match=r", (\w+( \d)?, )?\(\d+\): .* does not hold: .* = "):
+        replace(derivation, steps=steps).verify(points=1)
+
+
+def test_wrong_equation_of_a_result_is_seen(derivation: Derivation) -> None:
+    result = next(
+        step
+        for step in derivation.steps
+        if step.origin.layer == "Dense 1" and step.section.startswith("Recursion")
+    )
+    wrong = tuple(replace(e, value=2 * e.value) for e in result.equations)
+    errors = Checker(derivation, 0).errors(replace(result, equations=wrong))
+    assert max(errors) > TOLERANCE
+
+
+def test_final_equations_are_compared_with_the_backends(derivation: Derivation) -> None:
+    short = derivation.short
+    wrong = tuple(
+        replace(e, value=-e.value) if str(e.label) == "W1′1" else e for e in short.equations
+    )
+    with pytest.raises(DerivationError, match="W1′1 by the numpy backend"):
+        replace(derivation, short=replace(short, equations=wrong)).verify(points=1)
+
+
+def test_wrong_adjoint_is_seen_by_difference_quotients() -> None:
+    derivation = NETWORKS["flat"].derive(detail="summary")
+    raw = tuple(
+        replace(e, value=2 * e.value) if str(e.label) == "a1′1" else e
+        for e in derivation.raw.equations
+    )
+    broken = replace(derivation, steps=(), raw=replace(derivation.raw, equations=raw))
+    with pytest.raises(DerivationError, match=r"is not what L does"):
+        broken.verify(points=1)
+
+
+def test_record_is_the_same_for_the_same_seed(derivation: Derivation) -> None:
+    first, second = (derivation.verify(points=1, seed=3).checks for _ in range(2))
+    assert first == second
