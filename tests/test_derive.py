@@ -181,7 +181,7 @@ def test_title_names_the_network_and_symbols_are_introduced() -> None:
     assert title in derivation.latex()
     assert str(derivation).startswith(title.replace("\\", ""))
     assert "m is the number of samples" in str(derivation)
-    assert "δ⁽ˡ⁾ = ∂L/∂z⁽ˡ⁾" in formulas(derivation)
+    assert "δ⁽ˡ⁾ = ∂L/∂z⁽ˡ⁾" in str(derivation)
 
 
 def test_equal_layers_are_counted_in_the_title() -> None:

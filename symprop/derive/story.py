@@ -37,11 +37,11 @@ if TYPE_CHECKING:
 
 SYMBOLS = (
     "m is the number of samples in a batch, the index b one of them; j, k and other indices count "
-    "units. δ at a layer is the derivative of the loss L by that layer's pre-activation z."
+    "units. δ⁽ˡ⁾ = ∂L/∂z⁽ˡ⁾ is the derivative of the loss L by the pre-activation z of layer l."
 )
 ONE_SAMPLE = (
-    "One sample is followed; the indices j, k and others count units. δ at a layer is the "
-    "derivative of the loss L by that layer's pre-activation z."
+    "One sample is followed; the indices j, k and others count units. δ⁽ˡ⁾ = ∂L/∂z⁽ˡ⁾ is the "
+    "derivative of the loss L by the pre-activation z of layer l."
 )
 INDEX = "[k = j] is the Kronecker delta: 1 where k = j, else 0; so is [...] for other conditions."
 COLUMNS = "For one sample, vectors are columns."
@@ -59,7 +59,6 @@ def story(derivation: Derivation) -> Iterator[Item]:
     yield Section("What is declared")
     yield teller.table()
     yield from (Sentence(words) for words in teller.legend())
-    yield Formulas((teller.delta_meaning(),))
     for section, found in groupby(derivation.steps, key=lambda step: step.section):
         yield Section(section)
         steps = tuple(found)
@@ -84,19 +83,12 @@ class Teller:
         """What the symbols and notations mean."""
         notation, batch = self.derivation.notation, self.derivation.batch
         yield ONE_SAMPLE if batch is False else SYMBOLS
-        if notation != "matrix":
+        if notation != "matrix" and self.depth > 0:
             yield INDEX
         if notation != "index":
             columns = COLUMNS if batch is not True else ""
             rows = ROWS if batch is not False else ""
             yield " ".join(filter(None, (columns, rows, MATRICES)))
-
-    def delta_meaning(self) -> Row:
-        """δ⁽ˡ⁾ = ∂L/∂z⁽ˡ⁾."""
-        (seed,) = self.lookup.seeds
-        loss = self.lookup.source(self.lookup.raw.by_label[seed])
-        z = Access(Symbol("z(l)"))
-        return Row(Line(Access(Symbol("delta(l)")), "=", Slope(Access(Symbol(loss.name)), z)))
 
     def table(self) -> Table:
         """Every symbol with its shape and what it is; layers of one shape in one row."""
@@ -156,7 +148,8 @@ class Teller:
         yield from self.explained(step)
         for fact in step.facts:
             yield Sentence(f"Used here: {fact.reason}.")
-            yield Formulas((self.fact(fact),))
+            if self.depth > 0:
+                yield Formulas((self.fact(fact),))
         for inner in step.steps:
             if inner.rule == "recursion":
                 yield from self.function(step)
@@ -166,7 +159,7 @@ class Teller:
         yield from self.results((*helpers, step), important=True)
         yield from (Sentence(words) for words in step.conditions)
         for inner in step.steps:
-            if inner.rule in SUPPOSED:
+            if inner.rule in SUPPOSED and self.depth > 0:
                 yield from self.supposed(inner)
 
     def supposed(self, step: Step) -> Iterator[Item]:
@@ -257,15 +250,16 @@ class Teller:
     def results(self, steps: tuple[Step, ...], important: bool = False) -> Iterator[Item]:
         """Results in the notations asked for: one line where two forms are the same."""
         notation, batch = self.derivation.notation, self.derivation.batch
-        index = [self._index(step) for step in steps]
+        index = [self._index(step) for step in steps if self.depth or step.rule != "update"]
         forms = {form: [r for s in steps for r in self._matrix(s, form)] for form in FORMS}
         shown = [("index", index)] if notation != "matrix" else []
         if notation != "index":
             shown += _matrix_forms(forms, batch)
         if not any(rows for _, rows in shown):
-            shown = [("index", index)]
+            shown = [("index", [self._index(step) for step in steps])]
+        opening = next(rows for _, rows in shown if rows)
         rows = [
-            Row(row.line, caption if n == 0 else "", row.number)
+            Row(row.line, caption if n == 0 else "", row.number if found is opening else "")
             for caption, found in shown
             for n, row in enumerate(found)
         ]
@@ -284,7 +278,7 @@ class Teller:
                 target = self.names.access(str(step.equations[0].label))
                 relation = "←" if step.rule == "update" else "="
                 lines = (_in_general(target, step.run), _in_general(inner.after, step.run))
-                yield Row(Line(lines[0], relation, lines[1]))
+                yield Row(Line(lines[0], relation, lines[1]), number=step.number)
 
 
 FORMS = ("one sample", "batch")
@@ -380,6 +374,6 @@ WORDS = {
     "state": "setting of the optimizer",
     "noise": "drawn afresh at each step",
     "intermediate": "computed",
-    "constant": "computed, constant to the derivative",
+    "constant": "computed, held constant",
 }
-HELPER = "computed on the way back, a sum that is used again"
+HELPER = "computed on the way back"

@@ -48,13 +48,13 @@ class Shown:
 
 
 def grouped(items: Iterable[Item]) -> Iterator[Item | tuple[Formulas, ...]]:
-    """The items, formulas of the same kind that follow each other as one group."""
+    """The items, plain formulas that follow each other as one group, each result by itself."""
     group: list[Formulas] = []
     for item in items:
         if isinstance(item, Formulas):
             if not item.rows:
                 continue
-            if group and group[-1].important != item.important:
+            if group and (item.important or group[-1].important):
                 yield tuple(group)
                 group = []
             group.append(item)

@@ -15,26 +15,37 @@ from symprop.printers.latex import LatexPrinter
 from symprop.printers.prose import escaped
 from symprop.printers.width import TALL, text_width, width
 
-PREAMBLE = r"""\documentclass[11pt, fleqn]{article}
-\usepackage[a4paper, margin=2.2cm]{geometry}
+PREAMBLE = r"""\documentclass[10pt, fleqn]{article}
+\usepackage[a4paper, hmargin=2cm, top=1.4cm, bottom=1.6cm, footskip=0.8cm]{geometry}
 \usepackage{amsmath}
 \usepackage{amssymb}
 \IfFileExists{hyperref.sty}{\usepackage[hidelinks]{hyperref}}{}
 \setlength{\parindent}{0pt}
 \setlength{\parskip}{0.6ex plus 0.4ex}
 \setlength{\mathindent}{0pt}
+\makeatletter
+\renewcommand{\subsection}{\@startsection{subsection}{2}{0pt}{2ex}{0.6ex}%
+  {\normalfont\large\bfseries}}
+\renewcommand{\subsubsection}{\@startsection{subsubsection}{3}{0pt}{1ex}{0.2ex}%
+  {\normalfont\bfseries}}
+\makeatother
 \AtBeginDocument{%
-  \setlength{\abovedisplayskip}{0.8ex plus 0.4ex}%
-  \setlength{\belowdisplayskip}{0.8ex plus 0.4ex}%
+  \setlength{\jot}{1.5pt}%
+  \setlength{\abovedisplayskip}{0.4ex plus 0.6ex}%
+  \setlength{\belowdisplayskip}{0.4ex plus 0.6ex}%
   \setlength{\abovedisplayshortskip}{\abovedisplayskip}%
   \setlength{\belowdisplayshortskip}{\belowdisplayskip}}
 """
 """The head of a complete LaTeX document."""
 
-LINE, PAGE = 32.0, 42.5
+LINE, PAGE = 32.0, 47.5
 """The width of a line in em: of the standard classes at 10, 11 and 12 pt; of our own document."""
+CLOSE = r"\nopagebreak\vspace{-\baselineskip}"
+"""A display right below a heading opens with an empty line; this takes it back."""
 TABLE = 36
 """The lines of a table that stand on one page."""
+BESIDE = 8
+"""A narrow table of more lines is set as two, side by side."""
 CELL = 10
 """The lines of a formula that stand in one cell."""
 Cell = tuple[str, int]
@@ -64,8 +75,10 @@ class _Page:
     small: bool = False
 
     def lines(self, items: Iterable[Item]) -> Iterator[str]:
+        heading = False
         for item in grouped(items):
             if isinstance(item, tuple):
+                yield from (CLOSE,) if heading else ()
                 yield from alignment(item, WORDS, self.room)
             elif isinstance(item, Title):
                 yield rf"\section*{{\raggedright {escaped(item.title)}}}"
@@ -78,6 +91,7 @@ class _Page:
                 yield from self.table(item)
             elif isinstance(item, Fold):
                 yield from self.fold(item)
+            heading = isinstance(item, Section)
 
     def fold(self, item: Fold) -> Iterator[str]:
         """In place, indented and in small type, under its title."""
@@ -91,18 +105,21 @@ class _Page:
         """Tables of at most a page's lines, each under the header."""
         room = self.room - 1.2 * len(item.header)
         found = zip(item.header, *item.rows, strict=True)
-        widths = _shares([max(map(self.cell_width, column)) for column in found], room)
+        natural = [max(map(self.cell_width, column)) for column in found]
+        widths = _shares(natural, room)
         columns = "".join("l" if share is None else f"p{{{share:.2f}em}}" for share in widths)
         cells = ([self.cell(c, w) for c, w in zip(row, widths, strict=True)] for row in item.rows)
         rows = [row for parts in cells for row in zip_longest(*parts, fillvalue=("", 1))]
-        yield ""
-        for page in _pages(rows):
-            yield from (r"\par\medskip", rf"\noindent\begin{{tabular}}{{@{{}}{columns}@{{}}}}")
+        beside = 2 * sum(natural) + len(natural) < self.room and len(rows) > BESIDE
+        yield from ("", r"\par\medskip\noindent")
+        for page in _pages(rows, -(-len(rows) // 2) if beside else TABLE):
+            yield rf"\begin{{tabular}}[t]{{@{{}}{columns}@{{}}}}"
             if any(item.header):
                 header = (self.cell(c, w)[0][0] for c, w in zip(item.header, widths, strict=True))
                 yield " & ".join(header) + r" \tabularnewline \hline \noalign{\smallskip}"
             yield from (" & ".join(text for text, _ in row) + r" \tabularnewline" for row in page)
-            yield from (r"\end{tabular}", r"\par\medskip")
+            yield from (r"\end{tabular}", r"\hfill" if beside else r"\par\medskip")
+        yield r"\null\par\medskip" if beside else ""
 
     def cell_width(self, cell: str | Expr) -> float:
         if isinstance(cell, str):
@@ -147,12 +164,12 @@ def _shares(natural: list[float], room: float) -> list[float | None]:
     return found
 
 
-def _pages(rows: list[tuple[Cell, ...]]) -> Iterator[list[tuple[Cell, ...]]]:
+def _pages(rows: list[tuple[Cell, ...]], most: int) -> Iterator[list[tuple[Cell, ...]]]:
     page: list[tuple[Cell, ...]] = []
     used = 0
     for row in rows:
         lines = max(count for _, count in row)
-        if page and used + lines > TABLE:
+        if page and used + lines > min(most, TABLE):
             yield page
             page, used = [], 0
         page.append(row)
