@@ -37,6 +37,8 @@ from symprop.tensor import Tensor
 if TYPE_CHECKING:
     from tqdm import tqdm
 
+    from symprop.blame import Blame
+
 BACKENDS = ("numba", "numpy")
 ROWS_PER_CALL = 4096
 """Rows predicted in one call: bounds the memory that intermediate results take."""
@@ -199,6 +201,21 @@ class Model:
         """
         loss, gradients = self._ready.gradients(*self._data(x, y))
         return float(loss), {name: np.array(array) for name, array in gradients.items()}
+
+    def blame(self, x: Any, y: Any) -> Blame:
+        """Each layer's and each unit's share of the error signal of one sample x with target y.
+
+        Raises ShapeError for anything but one sample, DataError or ArgumentTypeError.
+
+        >>> from symprop import Dense, Network
+        >>> model = Network([Dense(2), Dense(1)], inputs=1, loss="mse").compile()
+        >>> model.set_parameters({"W2": [[3.0, 1.0]]})
+        >>> model.blame(x=1.0, y=2.0).shares["delta1"]
+        array([0.75, 0.25])
+        """
+        from symprop.blame import blame
+
+        return blame(self, x, y)
 
     @property
     def parameters(self) -> dict[str, Array]:

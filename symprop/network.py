@@ -120,7 +120,8 @@ class Network(Printable):
         found = [(layer, len(list(equal))) for layer, equal in groupby(self.layers)]
         times = (f"{n} times " if n > 1 else "" for _, n in found)
         shown = (count + _in_words(layer) for count, (layer, _) in zip(times, found, strict=True))
-        return f"{self.inputs} inputs, {', '.join(shown)}, loss {self.loss.name}"
+        inputs = "1 input" if self.inputs == 1 else f"{self.inputs} inputs"
+        return f"{inputs}, {', '.join(shown)}, loss {self.loss.name}"
 
     def _document(self) -> tuple[Item, ...]:
         from symprop.printers.document import Title

@@ -26,7 +26,8 @@ LEVELS = (
     ("liveness", "scope", "activations", "passes", "adjoint"),
     ("layers", "initializers", "losses", "optimizers", "steps", "schedule", "kinks"),
     ("network", "printers", "backends", "derive"),
-    ("data", "history", "storage", "model", "check", "learner"),
+    ("data", "history", "storage", "model", "check", "learner", "blame"),
+    ("cli",),
 )
 """From the ground up; a file imports from its own level and those below, never from above."""
 
@@ -41,6 +42,8 @@ DOORS = {
     ("network", "derive"): "Network.derive()",
     ("network", "model"): "Network.compile()",
     ("network", "learner"): "Network.check_hand_derivation()",
+    ("derive", "data"): "a sample is checked before its numbers are put into formulas",
+    ("derive", "model"): "parameters that are not given start as a model's",
 }
 """The upward imports there are: inside a function, so that the file itself loads without them."""
 
@@ -58,8 +61,8 @@ FORBIDDEN = {
 }
 
 
-VERSION = {"backends", "storage", "model"}
-"""What may import symprop itself, for its version: it is part of what is stored."""
+VERSION = {"backends", "storage", "model", "cli"}
+"""What may import symprop itself, for its version: it is part of what is stored, and printed."""
 
 
 def unit(path):

@@ -13,7 +13,7 @@ from symprop.errors import DerivationError
 from symprop.formula import Rate, Total
 from symprop.printers.structure import Access, Minus, Node, Plus, Product, Transposed
 from symprop.tensor import subscripts_of
-from sympy import Add, Expr, Indexed, IndexedBase, Integer, Symbol, log, tanh
+from sympy import Add, Expr, Heaviside, Indexed, IndexedBase, Integer, Symbol, log, tanh
 
 z = Symbol("z")
 NETWORKS = {
@@ -22,6 +22,7 @@ NETWORKS = {
     "helpers": Network([Dense(4, "softmax"), Dense(3, "softplus")], 3, "hinge"),
     "custom": Network([Dense(3, z * tanh(z)), Dense(1, "sigmoid")], 2, "binary_cross_entropy"),
     "undeclared": Network([Dense(3, "softmax")], 4, -target * log(prediction)),
+    "zero": Network([Dense(3, "relu"), Dense(3, Heaviside(z)), Dense(2)], 4, "mse"),
     "flat": Network([Dense(3), Dense(2)], 4, "mae"),
 }
 
@@ -62,7 +63,7 @@ def factor(step: Step) -> Expr | None:
 
 
 def index(step: Step) -> Expr | None:
-    """The subscripts of one element exchanged (not in what is differentiated: there it is a name)."""
+    """The subscripts of one element exchanged; not where one is differentiated by, as a name."""
     for access in sorted(() if step.after.has(Rate) else step.after.atoms(Indexed), key=str):
         one, *rest = subscripts_of(access)
         if rest:

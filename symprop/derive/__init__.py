@@ -7,6 +7,7 @@ the long way by the rules of differentiation arrives at the same.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from symprop.program import Program
 
 if TYPE_CHECKING:
     from symprop.derive.verify import Verification
+    from symprop.derive.worked import Worked
     from symprop.network import Network
     from symprop.printers.document import Item
 
@@ -50,6 +52,8 @@ class Derivation(Printable):
     short: Program
     """The forward pass and the gradients in short form."""
     update: Program
+    declared: Network
+    """The network that is derived; a sample is checked against it."""
     network: str = ""
     """The network in words: its layers, their activations, its loss."""
     detail: Detail = "standard"
@@ -73,6 +77,34 @@ class Derivation(Printable):
         from symprop.derive.verify import verify
 
         return verify(self, points, seed)
+
+    def worked(
+        self,
+        x: Any,
+        y: Any,
+        parameters: Mapping[str, Any] | None = None,
+        digits: int = 6,
+        learning_rate: float = 0.01,
+        seed: int = 0,
+    ) -> Worked:
+        """The numbers of one sample in every formula, to print in every form.
+
+        x is the sample, y its target (a class number where the loss takes one). ``parameters`` that
+        are not given start as by ``network.compile(dtype="float64", seed=seed)``;
+        ``learning_rate`` is that of ``SGD``; ``digits`` are the significant digits to print.
+
+        Raises ShapeError, DataError, ArgumentError or ArgumentTypeError, UnknownNameError for a
+        parameter.
+
+        >>> from symprop import Dense, Network
+        >>> derivation = Network([Dense(1, bias=False)], inputs=1, loss="mse").derive()
+        >>> worked = derivation.worked(x=2.0, y=1.0, parameters={"W1": [[0.5]]})
+        >>> float(worked.values["L"]), float(worked.values["delta1"][0])
+        (0.0, 0.0)
+        """
+        from symprop.derive.worked import work
+
+        return work(self, x, y, parameters, digits, learning_rate, seed)
 
     def _document(self) -> tuple[Item, ...]:
         return self._items
@@ -115,4 +147,5 @@ def derive(
         Lookup(forward, raw, short), update, delta_names(forward, raw + update), detail
     )
     steps = tuple(builder.steps())
-    return Derivation(steps, forward, raw, short, update, str(network), detail, notation, batch)
+    shown = (detail, notation, batch)
+    return Derivation(steps, forward, raw, short, update, network, str(network), *shown)

@@ -45,13 +45,13 @@ def through_all_layers(lookup: Lookup) -> Iterator[Step]:
 def _backbone(lookup: Lookup) -> list[Tensor]:
     """The loss, each layer's output and pre-activation from the last on, an early parameter.
 
-    Empty where there is more than one way, or no layer to go through.
+    Empty where there is more than one way, no layer to go through, or nothing that comes through.
     """
     (seed,) = lookup.seeds
     found = [lookup.source(lookup.raw.by_label[seed])]
     for delta in lookup.deltas[:MOST_LAYERS]:
         outputs = [t for t in _reads(lookup, found[-1]) if t.label in lookup.forward.defined]
-        if len(outputs) != 1:
+        if len(outputs) != 1 or lookup.is_zero(delta):
             return []
         found += [outputs[0], lookup.source(delta)]
     parameters = [t for t in _reads(lookup, found[-1]) if t.role == "parameter"]

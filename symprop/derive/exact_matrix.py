@@ -60,9 +60,12 @@ Values = Mapping[Expr, Array]
 def matrix_value(node: Expr, values: Values, shape: tuple[int, int] | None = None) -> Array:
     """The matrix that a formula of matrix notation stands for; a number is 1 × 1.
 
-    Where ones leave its shape open it is ``shape``. Raises ShapeError for shapes that do not fit.
+    Where ones leave its shape open it is ``shape``; a number alone is every element, as in δ = 0.
+    Raises ShapeError for shapes that do not fit.
     """
     found = _matrix(node, values)
+    if shape is not None and node.is_number:
+        found = Matrix(found.elements, (True, True))
     if shape is None and any(found.loose):
         raise ShapeError(f"{_written(node)}: nothing says how long its column of ones is")
     elements = found.over(*(shape or _rows_columns(found.elements)))

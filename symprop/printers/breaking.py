@@ -203,7 +203,9 @@ class Breaker:
         level = 0 if isinstance(last, Reduction) else PRODUCT
         parts = [self._factor(part, PRODUCT, depth) for part in front]
         parts.append(self._factor(last, level, depth))
-        return self.chain(parts, self.spell.times, r"{} \cdot ", DEEPER * depth + MULTIPLICATION)
+        return self.chain(
+            parts, self.spell.sign(node), r"{} \cdot ", DEEPER * depth + MULTIPLICATION
+        )
 
     def _factor(self, node: Expr, level: int, depth: int) -> list[Piece]:
         """A factor; a quotient that is written with a slash in parentheses."""
@@ -233,7 +235,7 @@ class Breaker:
         cost = DEEPER * depth + MULTIPLICATION
         if self.fits(front):
             body = self.wrapped(above, PRODUCT, depth)
-            return [Piece(front), *joined(body, self.spell.times, r"{} \cdot ", cost)]
+            return [Piece(front), *joined(body, self.spell.sign(node), r"{} \cdot ", cost)]
         upper = self.wrapped(above, POWER, depth)
         return upper + joined(self.wrapped(below, POWER, depth), f" {SLASH}", SLASH, cost)
 

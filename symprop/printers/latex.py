@@ -23,6 +23,7 @@ class LatexPrinter(Spelling, SymPyLatexPrinter):  # type: ignore[misc]  # SymPy 
 
     parentheses = (r"\left(", r"\right)")
     times = product = r" \, "
+    dot = r" \cdot "
     hadamard, quotient = r" \odot ", r" \oslash "
     both, either = r" \text{ and } ", r" \text{ or } "
     operator = "operatorname"

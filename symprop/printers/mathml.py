@@ -38,6 +38,7 @@ class MathmlPrinter(Spelling, Printer):  # type: ignore[misc]  # SymPy has no ty
     """
 
     times = product = f'<mo lspace="{THIN}" rspace="0">\N{INVISIBLE TIMES}</mo>'
+    dot = "<mo>·</mo>"
     hadamard, quotient = "<mo>⊙</mo>", "<mo>⊘</mo>"
     both, either = "<mtext>\u00a0and\u00a0</mtext>", "<mtext>\u00a0or\u00a0</mtext>"
 

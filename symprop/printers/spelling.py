@@ -12,7 +12,7 @@ from sympy import Expr
 from sympy.core.alphabets import greeks
 from sympy.printing.precedence import PRECEDENCE, precedence
 
-from symprop.printers.structure import Compare, Minus, Reduction
+from symprop.printers.structure import Compare, Minus, Numeral, Reduction
 
 SUM, PRODUCT, POWER = PRECEDENCE["Add"], PRECEDENCE["Mul"], PRECEDENCE["Pow"]
 
@@ -26,6 +26,7 @@ class Spelling:
 
     parentheses: ClassVar[tuple[str, str]] = ("(", ")")
     times: ClassVar[str] = "·"
+    dot: ClassVar[str] = "·"
     product: ClassVar[str] = " "
     hadamard: ClassVar[str] = " ⊙ "
     quotient: ClassVar[str] = " ⊘ "
@@ -62,7 +63,12 @@ class Spelling:
     def _print_Times(self, node: Expr) -> str:
         *front, last = node.args
         tail = self._print(last) if isinstance(last, Reduction) else self.wrap(last, PRODUCT)
-        return self.times.join([*(self.wrap(factor, PRODUCT) for factor in front), tail])
+        factors = [*(self.wrap(factor, PRODUCT) for factor in front), tail]
+        return self.sign(node).join(factors)
+
+    def sign(self, product: Expr) -> str:
+        """The sign between factors; between numbers it must be seen: 0.2·0.1."""
+        return self.dot if product.has(Numeral) else self.times
 
     def _print_AllOf(self, node: Expr) -> str:
         return self.both.join(map(self._condition, node.args))

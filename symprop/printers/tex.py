@@ -30,7 +30,7 @@ PREAMBLE = r"""\documentclass[10pt, fleqn]{article}
   {\normalfont\bfseries}}
 \makeatother
 \AtBeginDocument{%
-  \setlength{\jot}{1.5pt}%
+  \setlength{\jot}{2.5pt}%
   \setlength{\abovedisplayskip}{0.4ex plus 0.6ex}%
   \setlength{\belowdisplayskip}{0.4ex plus 0.6ex}%
   \setlength{\abovedisplayshortskip}{\abovedisplayskip}%

@@ -1,0 +1,8 @@
+"""``python -m symprop`` is the command ``symprop``."""
+
+import sys
+
+from symprop.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())
