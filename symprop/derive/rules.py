@@ -15,7 +15,7 @@ from functools import lru_cache
 from sympy import Add, Expr, Function, Idx, Indexed, Integer, Mul, Pow, Symbol, exp, log
 
 from symprop.formula import Largest, Rate, Total
-from symprop.primitives import KINKED, Equal, Indicator, Select, Sign
+from symprop.primitives import KINKED, Equal, Select
 from symprop.tensor import accesses, indices, label_of, subscripts_of
 
 LONGEST = 60
@@ -342,8 +342,3 @@ def _survivors(total: Expr) -> Iterator[tuple[Expr, tuple[Idx, Expr]]]:
             kept = rest.xreplace({index: other})
             left = [i for i in over if i != index]
             yield (Total(kept, *left) if left else kept), side
-
-
-def is_flat(value: Expr) -> bool:
-    """Whether a value's derivative is 0 by convention."""
-    return isinstance(value, (Indicator, Sign))

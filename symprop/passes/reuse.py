@@ -114,10 +114,13 @@ def _expressed(value: Expr, stored: Expr) -> Expr:
 
 
 def _within_branches(value: Expr, stored: Expr) -> Expr:
-    """Where both take the same branches, express each branch in what is stored on it."""
-    for choice in sorted(stored.atoms(Select), key=str):
+    """Where both take the same branches, express each branch in what is stored on it.
+
+    What is inside a branch is left to the branch: of nested choices only the outermost is met here.
+    """
+    for choice in _outermost_choices(stored):
         condition, *stored_branches = choice.args
-        for other in sorted(value.atoms(Select), key=str):
+        for other in _outermost_choices(value):
             if other.args[0] == condition:
                 branches = (
                     _expressed(branch, stored.xreplace({choice: taken}))
@@ -125,6 +128,14 @@ def _within_branches(value: Expr, stored: Expr) -> Expr:
                 )
                 value = value.xreplace({other: Select(condition, *branches)})
     return value
+
+
+def _outermost_choices(value: Expr) -> list[Expr]:
+    """The choices in a value that stand in no other choice, by their text."""
+    if isinstance(value, Select):
+        return [value]
+    inner = {choice for part in value.args for choice in _outermost_choices(part)}
+    return sorted(inner, key=str)
 
 
 def _substituted(
