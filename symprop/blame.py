@@ -34,6 +34,15 @@ STEEPEST = 5
 DRAWN = 16
 """Units of a layer that are drawn one by one; wider networks are drawn as a heat map."""
 
+BELOW: dict[str, Any] = {
+    "textcoords": "offset points",
+    "ha": "center",
+    "va": "top",
+    "zorder": 3,
+    "bbox": {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none"},
+}
+"""How a number stands below its unit, on white, so that no line runs across it."""
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -87,7 +96,8 @@ class Blame(Printable):
             from matplotlib.figure import Figure
         except ImportError as error:
             raise MissingPackageError(
-                "Blame.plot needs matplotlib; install it with: pip install 'symprop[plot]'"
+                "Blame.plot needs matplotlib; install it with: pip install matplotlib, or with "
+                "symprop: pip install 'symprop[plot]'"
             ) from error
         if axes is None:
             size = (3 + 1.6 * len(self.layers), max(4, 0.45 * min(self._widest, DRAWN)))
@@ -239,10 +249,11 @@ def _draw_units(found: Blame, axes: Axes) -> None:
         for name in layer.weights:
             _draw_weights(axes, places[-2], places[-1], found.gradients[name])
         across, up = places[-1].T
+        areas = 120 + 480 * np.abs(delta) / largest
         dots = axes.scatter(
             across,
             up,
-            s=120 + 480 * np.abs(delta) / largest,
+            s=areas,
             c=delta,
             cmap="RdBu_r",
             vmin=-largest,
@@ -250,9 +261,8 @@ def _draw_units(found: Blame, axes: Axes) -> None:
             edgecolors="black",
             zorder=2,
         )
-        for place, value in zip(places[-1], delta, strict=True):
-            words = f"{value:.2g}"
-            axes.annotate(words, place, (0, -20), textcoords="offset points", ha="center")
+        for place, value, area in zip(places[-1], delta, areas, strict=True):
+            axes.annotate(f"{value:.2g}", place, (0, -np.sqrt(area) / 2 - 4), **BELOW)
     _label(found, axes)
     axes.set_yticks([])
     tallest = max(len(column) for column in places)

@@ -31,7 +31,7 @@ from symprop.program import Program
 SIZES = re.compile(r"[1-9]\d{0,8}(-[1-9]\d{0,8})+", re.ASCII)
 HIDDEN = "relu"
 """The activation of hidden layers where none is named."""
-LAST = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid"}
+LAST = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid", "poisson": "softplus"}
 """The last layer's activation that goes with a loss; linear with any other."""
 FORMS = ("text", "latex", "markdown", "html")
 """The methods of what is printable that give a text."""
@@ -61,7 +61,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Arguments that cannot be read, ``--help`` and ``--version`` raise SystemExit, as argparse does.
     """
     given = sys.argv[1:] if argv is None else argv
-    arguments = _parser().parse_args(given or ["--help"])
+    arguments, unknown = _parser().parse_known_args(given or ["--help"])
+    if unknown:
+        arguments.refuse(f"unrecognized arguments: {' '.join(unknown)}")
     try:
         return _written(arguments.run(arguments))
     except SymPropError as error:
@@ -75,14 +77,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _derive(arguments: Namespace) -> str:
     """Save the derivation, or give its text where no file is named."""
     derivation = _derivation(arguments)
-    if arguments.output_file is None:
+    if arguments.output is None:
         return derivation.text()
     try:
-        derivation.save(arguments.output_file)
+        derivation.save(arguments.output)
     except OSError as error:
         raise ArgumentError(
-            f"argument -o/--output-file: cannot write {arguments.output_file}: "
-            f"{error.strerror or error}"
+            f"argument -o/--output: cannot write {arguments.output}: {error.strerror or error}"
         ) from error
     return ""
 
@@ -128,7 +129,7 @@ def _written(text: str) -> int:
 def _network(arguments: Namespace) -> Network:
     inputs, *units = arguments.sizes
     activations = _hidden(arguments.activation, len(units) - 1)
-    last = arguments.output or LAST.get(arguments.loss, "linear")
+    last = arguments.output_activation or LAST.get(arguments.loss, "linear")
     layers = [Dense(n, a) for n, a in zip(units, (*activations, last), strict=True)]
     return Network(layers, inputs, arguments.loss)
 
@@ -139,8 +140,8 @@ def _hidden(names: list[str], layers: int) -> list[str]:
         return [HIDDEN] * layers
     if not layers:
         raise ArgumentError(
-            "argument --activation: there is no hidden layer; --output names the activation of "
-            "the last layer"
+            "argument --activation: there is no hidden layer; --output-activation names the "
+            "activation of the last layer"
         )
     if len(names) not in (1, layers):
         raise ArgumentError(
@@ -185,7 +186,7 @@ def _parser() -> ArgumentParser:
         command = commands.add_parser(
             name, help=words, description=f"{words.capitalize()}.", **_epilog(EXAMPLES[name])
         )
-        command.set_defaults(run=run)
+        command.set_defaults(run=run, refuse=command.error)
         _add_network(command)
         _add_told(command, printed=add_options is not None)
         if add_options:
@@ -218,7 +219,7 @@ def _add_network(parser: ArgumentParser) -> None:
     )
     matching = ", ".join(f"{name} for {loss}" for loss, name in LAST.items())
     network.add_argument(
-        "--output",
+        "--output-activation",
         metavar="NAME",
         type=_activation,
         help=f"activation of the last layer (default, by loss: {matching}, else linear)",
@@ -263,9 +264,9 @@ def _add_told(parser: ArgumentParser, printed: bool) -> None:
 def _add_file(parser: ArgumentParser) -> None:
     parser.add_argument(
         "-o",
-        "--output-file",
+        "--output",
         metavar="PATH",
-        type=Path,
+        type=_file,
         help=f"the file; its suffix says what is written: {', '.join(SUFFIXES)} (default: text to "
         "standard output)",
     )
@@ -296,7 +297,21 @@ def _activations(given: str) -> list[str]:
 
 
 def _activation(given: str) -> str:
+    if Path(given).suffix in SUFFIXES:
+        raise ArgumentTypeError(f"expected an activation, got {given}; a file is named by -o PATH")
     return _known("activation", given, ACTIVATIONS)
+
+
+def _file(given: str) -> Path:
+    """A path with a suffix that can be written; Printable.save would say so after the work."""
+    path = Path(given)
+    if path.suffix in SUFFIXES:
+        return path
+    hint = "; an activation is named by --output-activation" if given in ACTIVATIONS else ""
+    raise ArgumentTypeError(
+        f"expected a file whose suffix is {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}, "
+        f"got {given}{hint}"
+    )
 
 
 def _loss(given: str) -> str:

@@ -139,6 +139,17 @@ def test_lines_are_as_wide_as_their_gradients():
     assert (np.diff(widths[order]) >= 0).all()
 
 
+def test_numbers_stand_on_white_below_their_units():
+    found = model().blame(X, 1)
+    numbers = found.plot().axes[0].texts
+    deltas = np.concatenate([delta.ravel() for delta in found.deltas.values()])
+    assert [float(text.get_text()) for text in numbers] == pytest.approx(deltas, rel=0.1)
+    assert all(text.get_bbox_patch().get_facecolor() == (1, 1, 1, 1) for text in numbers)
+    assert all(
+        text.get_zorder() > line.get_zorder() for text in numbers for line in text.axes.lines
+    )
+
+
 def test_wide_networks_are_a_heat_map():
     axes = wide().plot().axes[0]
     (image,) = axes.images
@@ -155,9 +166,10 @@ def test_picture_goes_into_given_axes():
     assert right.lines
 
 
-def test_without_matplotlib_the_error_names_the_extra(monkeypatch):
+@pytest.mark.parametrize("words", [r"pip install matplotlib", r"pip install 'symprop\[plot\]'"])
+def test_without_matplotlib_the_error_says_what_to_install(words, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(MissingPackageError, match=r"symprop\[plot\]"):
+    with pytest.raises(MissingPackageError, match=words):
         model().blame(X, 1).plot()
 
 

@@ -89,7 +89,7 @@ def test_options_are_the_arguments_of_derive(
         ("5-3", ["linear"]),
         ("5-4-4-3 --activation tanh", ["tanh", "tanh", "linear"]),
         ("5-4-4-3 --activation tanh,gelu", ["tanh", "gelu", "linear"]),
-        ("5-4-3 --output softplus", ["relu", "softplus"]),
+        ("5-4-3 --output-activation softplus", ["relu", "softplus"]),
     ],
 )
 def test_every_layer_has_its_activation(
@@ -106,6 +106,7 @@ def test_every_layer_has_its_activation(
     [
         ("cross_entropy", "softmax"),
         ("binary_cross_entropy", "sigmoid"),
+        ("poisson", "softplus"),
         ("mse", "linear"),
         ("huber", "linear"),
     ],
@@ -163,7 +164,9 @@ def test_sizes_are_whole_numbers_with_hyphens(
 REFUSED = {
     "derive": "symprop derive: the following arguments are required: SIZES",
     "drive 5-3": "symprop: argument COMMAND: invalid choice: 'drive'",
-    "verify 5-3 --act tanh": "unrecognized arguments: --act tanh",
+    "verify 5-3 --act tanh": "symprop verify: unrecognized arguments: --act tanh",
+    "verify 5-3 --batch": "symprop verify: unrecognized arguments: --batch",
+    "derive 5-3 --form html": "symprop derive: unrecognized arguments: --form html",
     "print 5-3 --detail much": "argument --detail: invalid choice: 'much'",
     "print 5-3 --batch --one-sample": "not allowed with argument --batch",
     "print 5-3 --program step --batch": "--program: a program is no derivation; leave out --detail",
@@ -171,13 +174,15 @@ REFUSED = {
     "print 5-4-3 --activation tahn": "unknown name 'tahn'; did you mean 'tanh'?",
     "print 5-4-4-3 --activation tanh,": "argument --activation: activation: unknown name ''",
     "print 5-4-3 --activation z*tanh(z)": "a formula is a SymPy expression without quotes, in Py",
-    "derive 5-3 --output a.pdf": "argument --output: activation: unknown name 'a.pdf'; known are",
-    "derive 5-3 --output 100%d": "argument --output: activation: unknown name '100%d'; known are",
-    "print 5-3 --activation tanh": "--activation: there is no hidden layer; --output names the",
+    "derive 5-3 --output-activation a.pdf": "an activation, got a.pdf; a file is named by -o PATH",
+    "derive 5-3 --output-activation 100%d": "--output-activation: activation: unknown name '100%d'",
+    "print 5-3 --activation tanh": "there is no hidden layer; --output-activation names the",
     "print 5-4-4-3 --activation tanh,relu,elu": "or one for each of them (2), got 3: tanh,relu,elu",
     "print 5-4-3 --activation tanh,relu": "or one for each of them (1), got 2: tanh,relu",
-    "derive 5-3 -o a.doc": "cannot write '.doc' (a.doc); the suffixes that work are .txt, .md, .te",
-    "derive 5-3 -o no/a.md": "-o/--output-file: cannot write no/a.md: No such file or directory",
+    "derive 5-3 -o a.doc": "symprop derive: argument -o/--output: expected a file whose suffix is",
+    "derive 5-3 --output 100%d": ".tex, .pdf or .html, got 100%d",
+    "derive 5-3 --output tanh": "got tanh; an activation is named by --output-activation",
+    "derive 5-3 -o no/a.md": "-o/--output: cannot write no/a.md: No such file or directory",
 }
 
 
@@ -186,6 +191,13 @@ def test_bad_input_ends_with_2_and_one_line(
     arguments: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert REFUSED[arguments] in refused(capsys, *arguments.split())
+
+
+def test_suffix_is_refused_before_anything_is_derived(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delattr(Network, "derive")
+    assert "expected a file" in refused(capsys, "derive", *SHELL, "-o", "a.doc")
 
 
 def test_missing_tex_ends_with_2_and_says_what_to_install(

@@ -235,8 +235,119 @@ def test_what_fits_no_slip_is_said_with_both_numbers():
     assert "no common slip explains it. At [0, 0] it gives" in check.slip
     assert "its ratio to the right one is not the same everywhere" in check.slip
     odd = checked(SOFTMAX, b1=lambda delta1: 1.7 * delta1.sum(axis=0))
-    assert "it is 1.7 times the right one everywhere" in odd.slip
+    assert "it is 1.7 times as large as it should be" in odd.slip
     assert odd.error == pytest.approx(0.7)
+
+
+def test_a_formula_that_is_far_too_large_is_told_without_powers_of_ten():
+    check = checked(SOFTMAX, b1=lambda delta1: 1000 * delta1.sum(axis=0))
+    assert "it is 1000 times as large as it should be" in check.slip
+    assert "It is off by more than the size of the largest element." in str(check)
+    assert "e+03" not in str(check)
+    check = checked(SOFTMAX, b1=lambda delta1: 1.25 * delta1.sum(axis=0))
+    assert "It is off by up to 25 % of the largest element." in str(check)
+
+
+@every
+def test_a_sum_over_all_elements_is_named(case):
+    words = "it is summed over all elements instead of over the samples only"
+    check = checked(case, b1=lambda delta1: delta1.sum())
+    assert check.slip.endswith(f"{words} (axis=0)")
+    check = checked(case, W2=lambda delta2, a1: (delta2.T @ a1).sum())
+    assert check.slip.endswith(words)
+
+
+def test_only_what_sums_a_delta_is_told_that_the_delta_holds_the_mean():
+    hint = "δ holds it already"
+    right = derivation(*SOFTMAX)["delta3"]
+    slip = checked(SOFTMAX, delta3=lambda **v: right(**v) / v["m"]).slip
+    assert slip == "it looks as if 1/m is there once too often"
+    assert hint in checked(SOFTMAX, b3=lambda delta3, m: delta3.sum(axis=0) / m).slip
+
+
+OF_OTHERS = [
+    ("tanh", "sigmoid", lambda z, a: a * (1 - a)),
+    ("tanh", "sigmoid", lambda z, a: sigmoid(z) * (1 - sigmoid(z))),
+    ("sigmoid", "tanh", lambda z, a: 1 - a**2),
+    ("sigmoid", "gelu", lambda z, a: gelu_slope(z)),
+    ("leaky_relu", "relu", lambda z, a: (z > 0) * 1.0),
+    ("leaky_relu", "tanh", lambda z, a: 1 - a**2),
+    ("gelu", "softplus", lambda z, a: 1 - np.exp(-a)),
+    ("linear", "sigmoid", lambda z, a: a * (1 - a)),
+]
+
+
+@pytest.mark.parametrize(("own", "other", "slope"), OF_OTHERS)
+def test_the_slope_of_another_activation_is_named(own, other, slope):
+    net = Network([Dense(4, own), Dense(3)], inputs=2, loss="mse")
+    words = f"the derivative of {other} were used where the layer has {own}"
+    check = net.check_hand_derivation(
+        {"delta1": lambda delta2, W2, z1, a1: (delta2 @ W2) * slope(z1, a1)}
+    )
+    assert check.slip == f"it looks as if {words}"
+    check = net.check_hand_derivation(
+        {"delta1": lambda delta2, W2, z1, a1: -(delta2 @ W2) * slope(z1, a1)}
+    )
+    assert check.slip == f"it looks as if {words}, and the sign is wrong"
+
+
+def test_the_slope_of_another_activation_is_named_in_sympy(symbols):
+    s = symbols
+    sums = Sum(s.W2[s.k, s.j] * s.delta2[s.b, s.k], s.k)
+    delta1 = sums * s.a1[s.b, s.j] * (1 - s.a1[s.b, s.j])
+    check = network(*SOFTMAX).check_hand_derivation({"delta1": delta1})
+    assert "the derivative of sigmoid were used where the layer has tanh" in check.slip
+    own = network("narrow", ("own", "tanh"), "mse")
+    delta1 = sums * sympy.Heaviside(s.z1[s.b, s.j])
+    assert (
+        "of relu were used where the layer has another"
+        in own.check_hand_derivation({"delta1": delta1}).slip
+    )
+
+
+@pytest.mark.parametrize(
+    ("delta1", "words"),
+    [
+        (lambda delta2, W1, a1: (delta2 @ W1) * (1 - a1**2), "it is right with W2 in place of W1"),
+        (lambda delta2, W2, a2: (delta2 @ W2) * (1 - a2**2), "it is right with a1 in place of a2"),
+        (lambda delta2, W1: delta2 @ W1, "it has the right shape with W2 in place of W1"),
+        (lambda delta2, W2: delta2 @ W2.T, "it has the right shape with W2 transposed"),
+        (lambda delta2, W2, a1: (delta2 * W2) * (1 - a1**2), "right with a matrix product (@"),
+        (lambda delta2, W2, a1: (delta2 @ W2) @ (1 - a1**2), "right with an elementwise product"),
+        (lambda delta2, W2, a1: (W2 @ delta2) * (1 - a1**2), "the factors of @ exchanged"),
+        (lambda delta2, W2, a1: (W2.T @ delta2) * (1 - a1**2), "the factors of @ exchanged"),
+    ],
+)
+def test_shapes_that_do_not_fit_are_told_by_name_with_the_likely_slip(delta1, words):
+    slip = checked(SOFTMAX, delta1=delta1).slip
+    assert "with these shapes, for 5 samples: delta2 (5, 6), W" in slip
+    assert words in slip
+    assert "ValueError" not in slip
+
+
+def test_an_elementwise_product_in_place_of_a_matrix_product_is_named():
+    slip = checked(SOFTMAX, W2=lambda delta2, a1: delta2 * a1).slip
+    assert slip == (
+        "it cannot be computed with these shapes, for 5 samples: delta2 (5, 6), a1 (5, 4); it is "
+        "right with a matrix product (@, transposed where that is needed) in place of *"
+    )
+
+
+def test_shapes_that_nothing_mends_come_with_the_words_of_numpy():
+    slip = checked(SOFTMAX, b1=lambda delta1: delta1.sum(axis=2)).slip
+    assert "with these shapes, for 5 samples: delta1 (5, 4) (AxisError: axis 2 is out of" in slip
+    slip = checked(SOFTMAX, b1=lambda **v: v["delta1"].sum(axis=2)).slip
+    assert slip.startswith("it cannot be computed (AxisError")
+
+
+def test_the_subscripts_of_a_matrix_that_look_exchanged_are_named(symbols):
+    s, net = symbols, network(*SOFTMAX)
+    sums = Sum(s.W2[s.j, s.k] * s.delta2[s.b, s.k], s.k)
+    exchanged = "with the subscripts of W2 exchanged (a transpose is missing"
+    slip = net.check_hand_derivation({"delta1": sums * (1 - s.a1[s.b, s.j] ** 2)}).slip
+    assert f"it is right {exchanged}" in slip
+    slip = net.check_hand_derivation({"delta1": sums}).slip
+    assert f"it has the right shape {exchanged}" in slip
 
 
 @pytest.mark.parametrize(
@@ -335,6 +446,17 @@ def test_slips_in_sympy_are_named(symbols):
         (lambda s: s.W2[s.j], "W2[j] has 1 indices, expected 2"),
         (lambda s: s.W2[9, s.j], "W2[9, j] is outside of its tensor"),
         (lambda s: Sum(s.a1[s.b, s.j], s.i), "no tensor with i as a subscript"),
+        (
+            lambda s: s.yhat - s.y,
+            "y and yhat have no subscripts; write y[b, j] and yhat[b, j], with s.b, s.j of s = net",
+        ),
+        (lambda s: Sum(s.W2 * s.z1[s.b, s.j], s.k), "W2 has no subscripts; write W2[j, k], with"),
+        (lambda s: s.y[s.b], "y[b] has 1 indices, expected 2; write y[b, j], with s.b, s.j of s"),
+        (
+            lambda s: Sum(s.a1[s.i, s.j] * s.a1[s.b, s.j], (s.i, 1, s.m)),
+            "runs from 1 to m; its indices count from 0 to m − 1 (leave the limits out: Sum(…, s.i))",
+        ),
+        (lambda s: s.delta2[s.j, s.b], "the index j takes m values in delta2[j, b], but 4 in"),
     ],
 )
 def test_a_formula_that_means_no_array_is_wrong(symbols, delta1, words):

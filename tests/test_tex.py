@@ -47,7 +47,7 @@ from symprop.printers.structure import (
     Times,
     Transposed,
 )
-from symprop.printers.tex import TABLE, as_latex, as_latex_document
+from symprop.printers.tex import STRUT, TABLE, as_latex, as_latex_document
 from symprop.printers.width import width
 from sympy import Expr, Integer, Rational, Symbol
 
@@ -95,6 +95,7 @@ FORMULAS: dict[str, Expr] = {
     "rational": Rational(10**80 + 1, 3),
     "matrix": Entries(Integer(2), Integer(3), *[decimal("0.25")] * 6),
     "wide matrix": Entries(Integer(2), Integer(12), *[Minus(decimal("0.1234567"))] * 24),
+    "tall matrix": Entries(Integer(6), Integer(5), *[Minus(decimal("0.1234567"))] * 30),
     "numerator": Fraction(WIDE, m),
     "denominator": Fraction(m, WIDE),
     "fraction": Fraction(Times(x, WIDE), Times(WIDE, WIDE)),
@@ -158,6 +159,14 @@ def test_fraction_with_a_slash_is_in_parentheses_among_factors() -> None:
     rows = broken(Times(FORMULAS["fraction"], x), SPELL, 24.0)
     assert rows[0].startswith(r"\bigl(\bigl(")
     assert rows[-1].endswith(r"\bigr) \, x")
+
+
+def test_matrix_too_wide_for_its_row_is_small_in_parentheses_as_tall_as_it_is() -> None:
+    matrix = FORMULAS["tall matrix"]
+    assert broken(matrix, SPELL, 40.0)[0].startswith(r"\begin{pmatrix} -0.1234567 & ")
+    (small,) = broken(matrix, SPELL, 28.0)
+    assert small.startswith(r"\left(\begin{smallmatrix}")
+    assert small.count(r"\\[0.8ex]") == 5
 
 
 PROSE = {
@@ -318,6 +327,13 @@ def test_long_tables_are_cut_under_the_same_header() -> None:
     text = as_latex([Table(("symbol", "what"), ((x, "input"),) * (2 * TABLE + 1))])
     assert text.count(r"\begin{tabular}") == 3
     assert text.count(r"symbol & what \tabularnewline \hline") == 3
+
+
+def test_tables_have_room_between_their_lines_and_fractions_more() -> None:
+    text = as_latex([Table(("unit", "value"), ((Slope(x, m), "1"), (x, "2")))])
+    assert text.count(r"\renewcommand{\arraystretch}{1.4}") == text.count(r"\begin{tabular}") == 1
+    assert text.index(r"\end{tabular}") < text.index("\n\\endgroup\n")
+    assert text.count(f"{STRUT}$") == 1
 
 
 def test_wide_target_stands_on_its_own_row() -> None:

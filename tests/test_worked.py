@@ -11,7 +11,7 @@ import pytest
 import sympy
 from symprop import SGD, Dense, Network, prediction, target
 from symprop.derive.worked import Worked
-from symprop.derive.worked_story import numeral, numerals
+from symprop.derive.worked_story import STABLE, UNROUNDED, numeral, numerals
 from symprop.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -200,6 +200,46 @@ def test_results_are_computed_from_unrounded_numbers():
     assert "= 0.15 - 0.5·0.0004 = 0.1\n" not in mazur(digits=1).text()
     assert "= 0.1·0.05 + 0.2·0.1 + 0.3 = 0.4\n" in mazur(digits=1).text().replace("0.35", "0.3")
     assert mazur(digits=1).values["z1"][0] == mazur(digits=12).values["z1"][0]
+
+
+SATURATED = Network([Dense(1, "sigmoid")], inputs=1, loss="binary_cross_entropy")
+
+
+@pytest.mark.parametrize(
+    ("weight", "loss", "note"),
+    [
+        (0.5, "log(1 - 0.880797) = 2.12693\n", ""),
+        (5.0, "log(1 - 1) = 20\n", UNROUNDED),
+        (200.0, "log(1 - 1) = 800\n", STABLE),
+    ],
+)
+def test_result_that_printed_numbers_do_not_give_has_a_note(weight, loss, note):
+    text = SATURATED.derive().worked([4.0], [0.0], parameters={"W1": [[weight]]}).text()
+    found = text.split(loss)[1].strip().splitlines()[0]
+    assert found == (f"({note})" if note else "Delta of the output layer")
+    assert text.count("(from ") + text.count("(in a ") == bool(note)
+
+
+@case
+def test_note_stands_exactly_where_printed_numbers_do_not_come_to_the_result(name):
+    found = worked(name, digits=2)
+    items = [item for item in found._document() if isinstance(item, Formulas)]
+    for row in (row for item in items for row in item.rows if isinstance(row.line, Line)):
+        pair = chain(row.line.value)[-2:]
+        if "Access" in {type(node).__name__ for part in pair for node in walk(part)}:
+            continue
+        if len(pair) == 2:
+            figures, result = map(number, pair)
+            assert row.note == UNROUNDED or figures == pytest.approx(result, rel=0.2), row
+
+
+@pytest.mark.parametrize("size", [3, 9, 40])
+@pytest.mark.parametrize("digits", [1, 6, 12])
+def test_text_is_eighty_columns_wide(size, digits):
+    layers = [Dense(size, "relu"), Dense(size + 1, "tanh"), Dense(4, "softmax")]
+    net = Network(layers, size, "cross_entropy")
+    text = net.derive().worked(np.linspace(-1, 1, size), 1, digits=digits).text()
+    assert max(map(len, text.splitlines())) <= 80
 
 
 def test_layers_that_are_alike_are_all_worked():

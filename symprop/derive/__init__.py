@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from symprop.derive.build import Builder
 from symprop.derive.lookup import Lookup
 from symprop.derive.step import DETAILS, Detail, Step, choice
+from symprop.errors import ArgumentError
 from symprop.printable import Printable
 from symprop.printers.index import names_of
 from symprop.printers.structure import Names
@@ -137,6 +138,8 @@ def derive(
     """The derivation of a network's gradients and of plain gradient descent."""
     choice("detail", detail, DETAILS)
     choice("notation", notation, NOTATIONS)
+    if batch not in (None, True, False):
+        raise ArgumentError(f"derive: batch: expected True, False or None, got {batch!r}")
     forward, raw, short = (
         network.forward,
         network.forward + network.raw_gradients,

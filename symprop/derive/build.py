@@ -83,7 +83,9 @@ class Builder:
         facts: tuple[Fact, ...] = (),
         rule: str = "definition",
     ) -> Step:
-        target = equations[0].target
+        label = equations[0].label
+        tensor = self.lookup.raw.by_label.get(label) or self.lookup.short.by_label.get(label)
+        target = tensor[tensor.axes] if tensor else equations[0].target
         return self._numbered(
             Step(
                 rule,

@@ -255,11 +255,14 @@ def _numeral(node: Expr, values: Values) -> Matrix:
 
 
 def _call(node: Expr, values: Values) -> Matrix:
-    """A function of each element; the largest element of all for max of one matrix."""
+    """A function of each element; max of one matrix is its largest element, rowmax each row's."""
     name, *arguments = node.args
     parts = [_matrix(argument, values) for argument in arguments]
     if name.name in ("max", "min") and len(parts) == 1:
         return Matrix(_filled(reduce(CALLS[name.name], parts[0].elements.flat)))
+    if name.name == "rowmax":
+        rows = [[reduce(CALLS["max"], row)] for row in parts[0].elements]
+        return Matrix(np.array(rows, dtype=object))
     function = CALLS.get(name.name) or FUNCTIONS.get(name.name)
     if function is None:
         raise LoweringError(f"{name} has no value in matrix notation")

@@ -7,25 +7,28 @@ each pass that changes it is a line.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from sympy import Add, Expr, Idx, Symbol
 
 from symprop.adjoint import partial
+from symprop.derive.elimination import elimination
 from symprop.derive.lookup import (
     Lookup,
+    aligned,
     as_value,
     by_label,
     free_index,
     free_indices,
     under_its_sum,
 )
+from symprop.derive.path import Path, is_elementwise, is_plain, lettered
 from symprop.derive.rules import Move, road
 from symprop.derive.step import Step
 from symprop.equation import Equation
 from symprop.formula import Rate, Total
 from symprop.passes import simplifications
-from symprop.passes.algebra import tidy
+from symprop.passes.algebra import parts_of, tidy
 from symprop.passes.inline import is_free, use_of
 from symprop.primitives import KINKED
 from symprop.program import Program
@@ -33,28 +36,6 @@ from symprop.tensor import Tensor, accesses, indices, label_of, subscripts_of
 
 Number = Callable[[Symbol], str]
 """The number under which a tensor's definition was told."""
-
-
-@dataclass(frozen=True)
-class Path:
-    """One way from a tensor to the loss: the element ``read`` enters ``equation``, whose target has
-    the cotangent ``weight``.
-    """
-
-    equation: Equation
-    read: Expr
-    slope: Expr
-    weight: Expr
-
-    def renamed(self, names: dict[Idx, Idx]) -> Path:
-        """The same with other letters for its indices."""
-        moved = (part.xreplace(names) for part in (self.read, self.slope, self.weight))
-        return Path(self.equation.renamed(names), *moved)
-
-    def carried(self, target: Expr, slope: Expr) -> Equation:
-        """The cotangent of the element read, by the slope in its present form."""
-        over = tuple(i for i in self.equation.loops if i not in indices(target))
-        return Equation(target, slope * self.weight, over, origin=self.equation.origin)
 
 
 class Explainer:
@@ -75,15 +56,24 @@ class Explainer:
             lines, equations = self._one(tensor, known)
             known[label] = equations
             found += lines if label == cotangent.label else [_gathered(tensor, lines, equations)]
-        return (*found, *self._arrival(cotangent, known[cotangent.label]))
+        return (*found, *self._arrival(cotangent, known))
 
-    def _arrival(self, cotangent: Tensor, equations: tuple[Equation, ...]) -> Iterator[Step]:
-        """The last line, where the short form of the program is yet another."""
+    def _arrival(
+        self, cotangent: Tensor, known: Mapping[Symbol, tuple[Equation, ...]]
+    ) -> Iterator[Step]:
+        """The last lines, where the short form of the program is yet another."""
         target = cotangent[cotangent.axes]
+        equations = known[cotangent.label]
         found = as_value(equations, target)
         short = as_value(self.lookup.short.defined.get(cotangent.label, ()), target)
         if found != short:
-            yield Step("common factor", found, short, "written with the sums that are stored")
+            used = frozenset(map(str, found.atoms(Idx)))
+            left = (a for a in accesses(found) if label_of(a) in self._passing(known))
+            put_in = found.xreplace({a: as_value(known[label_of(a)], a, used) for a in left})
+            if put_in != found:
+                yield Step("substitution", found, put_in, "with the lines above")
+            found = put_in
+            yield Step("common factor", found, short, "with the sum that is computed once, below")
 
     def _one(
         self, cotangent: Tensor, known: Mapping[Symbol, tuple[Equation, ...]]
@@ -105,12 +95,20 @@ class Explainer:
         start = as_value(shortened, target)
         if lines and lines[0].rule == "chain rule":
             lines.append(Step("substitution", target, start, "with the factors"))
-        put_in = tuple(e for given in shortened for e in substituted(given, known))
+        passing = self._passing(known)
+        put_in = tuple(e for given in shortened for e in substituted(given, passing))
         if put_in != tuple(shortened):
             value = as_value(put_in, target)
             lines.append(Step("substitution", start, value, "with the lines above"))
         algebra, equations = self._algebra(cotangent, put_in, known)
         return _joined([*lines, *algebra]), equations
+
+    def _passing(
+        self, known: Mapping[Symbol, tuple[Equation, ...]]
+    ) -> Mapping[Symbol, tuple[Equation, ...]]:
+        """The cotangents on the way that the short form does not keep."""
+        kept = self.lookup.short.defined
+        return {label: equations for label, equations in known.items() if label not in kept}
 
     @property
     def _losses(self) -> set[Symbol]:
@@ -142,8 +140,8 @@ class Explainer:
             slope = partial(reader.value, reads[0])
             weight = bar[subscripts_of(reader.target)].xreplace(self.lookup.seeds)
             same = raw.target == cotangent[subscripts_of(reads[0])] and raw.value == slope * weight
-            if same and _is_plain(reads[0]):
-                return _lettered(source, Path(reader, reads[0], slope, weight))
+            if same and is_plain(reads[0]):
+                return lettered(source, Path(reader, reads[0], slope, weight))
         return None
 
     def _chain(self, cotangent: Tensor, paths: tuple[Path, ...]) -> Step:
@@ -155,20 +153,19 @@ class Explainer:
             over = [index for index in indices(path.equation.target) if index not in read]
             terms[Total(value, *over) if over else value] = None
         target = cotangent[cotangent.axes]
-        reads = ", ".join(sorted({self.number(path.equation.label) for path in paths}))
+        numbers = {self.number(path.equation.label) for path in paths}
+        reads = ", ".join(sorted(numbers, key=lambda number: (len(number), number)))
         return Step(
             "chain rule",
             target,
             Add(*terms),
-            f"through {reads}",
+            f"through {reads}{', element by element' if is_elementwise(paths) else ''}",
             steps=self._long_way(cotangent, paths) if self._is_long(paths) else (),
         )
 
     def _is_long(self, paths: tuple[Path, ...]) -> bool:
         """Whether there is more to tell than an element that depends on one other element."""
-        return self.full and any(
-            set(path.equation.loops) != set(indices(path.read)) for path in paths
-        )
+        return self.full and not is_elementwise(paths)
 
     def _long_way(self, cotangent: Tensor, paths: tuple[Path, ...]) -> tuple[Step, ...]:
         """The chain rule over all elements, and the Kronecker deltas that leave what is needed."""
@@ -219,8 +216,10 @@ class Explainer:
         )
         lines = [first]
         for rule, form in self._shorter(cotangent, path):
-            reason = self._stored_in_words(lines[-1].after, form) if rule == "stored value" else ""
-            lines.append(Step(rule, lines[-1].after, form, reason))
+            before = lines[-1].after
+            reason = self._stored_in_words(before, form) if rule == "stored value" else ""
+            steps = self._eliminated(before, form) if self.full and reason else ()
+            lines.append(Step(rule, before, form, reason, steps=steps))
         return lines, lines[-1].after
 
     def _scalar_road(self, cotangent: Tensor, path: Path, whole: bool) -> tuple[Step, ...]:
@@ -255,6 +254,15 @@ class Explainer:
         new = {label_of(a) for a in accesses(after)} - {label_of(a) for a in accesses(before)}
         return ", ".join(f"held by {self.number(label)}" for label in sorted(new, key=str)[:1])
 
+    def _eliminated(self, before: Expr, after: Expr) -> tuple[Step, ...]:
+        """How what a tensor stores comes into a factor."""
+        for element in accesses(after):
+            equations = self.lookup.forward.defined.get(label_of(element), ())
+            if element not in accesses(before) and len(equations) == 1 and not equations[0].over:
+                value = aligned(equations[0], element).value
+                return tuple(elimination(before, after, element, value))
+        return ()
+
     def _algebra(
         self,
         cotangent: Tensor,
@@ -286,7 +294,9 @@ class Explainer:
         before = tuple(e for label in known for e in known[label])
         stored = tuple(self.lookup.forward.by_label[label] for label in by_label(near))
         facts = self.lookup.forward.facts
-        return self.lookup.program((*near, *before, *equations), (cotangent, *stored), facts)
+        kept = (label for label in known if label in self.lookup.short.defined)
+        outputs = (cotangent, *stored, *(self.lookup.raw.by_label[label] for label in kept))
+        return self.lookup.program((*near, *before, *equations), outputs, facts)
 
     def _is_told(
         self, equations: Iterable[Equation], known: Mapping[Symbol, tuple[Equation, ...]]
@@ -342,24 +352,8 @@ def _is_shorter(one: Expr, other: Expr) -> bool:
     return len(str(one)) < len(str(other))
 
 
-def _is_plain(access: Expr) -> bool:
-    subscripts = subscripts_of(access)
-    return all(isinstance(s, Idx) for s in subscripts) and len(set(subscripts)) == len(subscripts)
-
-
 def _cotangent_label(lookup: Lookup, equation: Equation) -> Symbol:
     return lookup.forward.by_label[equation.label].cotangent(1).label
-
-
-def _lettered(source: Tensor, path: Path) -> Path:
-    """The path with the letters of the tensor's axes."""
-    names = dict(zip(subscripts_of(path.read), source.axes, strict=True))
-    taken = set(map(str, source.axes))
-    for index in path.equation.loops:
-        if index not in names:
-            names[index] = free_index(index, taken)
-            taken.add(str(names[index]))
-    return path.renamed(names)
 
 
 def _adjoint_line(target: Expr, equations: tuple[Equation, ...]) -> Step:
@@ -382,8 +376,6 @@ def _lines(start: Expr, moves: Iterable[Move]) -> Iterator[Step]:
 
 def algebra_rule(before: Expr, after: Expr) -> str:
     """What to call a change by algebra: a sum that became a product has a common factor."""
-    return (
-        "common factor"
-        if isinstance(before, Add) and not isinstance(after, Add)
-        else "cancellation"
-    )
+    if isinstance(before, Add) and not isinstance(after, Add):
+        return "common factor"
+    return "cancellation" if parts_of(after) < parts_of(before) else "rearrangement"

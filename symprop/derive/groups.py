@@ -50,6 +50,9 @@ class Run:
 
     def told_label(self, label: str) -> str:
         """The label of the told layer that corresponds to one of a layer of the run."""
+        for _, there, general in self.exceptions:
+            if label == there:
+                return general
         found = NUMBERED.match(label)
         inside = found and self.first <= int(found[2]) <= self.last
         return NUMBERED.sub(lambda f: f"{f[1]}{self.told}", label, count=1) if inside else label

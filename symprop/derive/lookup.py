@@ -14,7 +14,7 @@ from symprop.passes.rewrite import stored_values
 from symprop.program import Program
 from symprop.tensor import Tensor, extent, label_of, renamed_index, subscripts_of
 
-BATCHES, UNITS = "bcd", "kilpqrsnuvw"
+BATCHES, UNITS = "bqr", "kijpnuvw"
 """The letters for indices of samples, and of units."""
 
 

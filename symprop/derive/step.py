@@ -10,6 +10,8 @@ from sympy import Expr
 from symprop.derive.groups import Run
 from symprop.equation import Equation, Fact, Origin
 from symprop.errors import ArgumentError
+from symprop.printers.arrange import Arrange
+from symprop.printers.structure import Names, Node
 
 Detail = Literal["summary", "standard", "full"]
 DETAILS = ("summary", "standard", "full")
@@ -45,6 +47,21 @@ class Step:
     equations: tuple[Equation, ...] = ()
     steps: tuple[Step, ...] = ()
     run: Run | None = None
+
+    def __str__(self) -> str:
+        """(7) chain rule: ∂L/∂z2[b, j] = (ŷ[b, j] - y[b, j])/m."""
+        before, after = (
+            side if isinstance(side, Node) else WRITE(side) for side in (self.before, self.after)
+        )
+        number = f"({self.number}) " if self.number else ""
+        return f"{number}{self.rule}: {before} = {after}"
+
+    def __repr__(self) -> str:
+        return f"Step({self})"
+
+
+WRITE = Arrange(Names({1: "L"}))
+"""Index notation, ∂L/∂z2 for the cotangent of z2."""
 
 
 def choice(what: str, given: str, known: tuple[str, ...]) -> str:

@@ -11,8 +11,10 @@ from sympy import Expr, Mul, Symbol
 from symprop.activations import ARGUMENT
 from symprop.derive import activation, chain
 from symprop.derive.build import FORWARD, LOSS, UPDATE
-from symprop.derive.groups import Run, label_number
+from symprop.derive.declared import declared
+from symprop.derive.groups import Run
 from symprop.derive.lookup import Lookup
+from symprop.derive.matrices import lines_in_matrices
 from symprop.derive.sample import one_sample
 from symprop.derive.step import DETAILS, Step
 from symprop.equation import Fact
@@ -25,31 +27,15 @@ from symprop.printers.document import (
     Row,
     Section,
     Sentence,
-    Table,
     Title,
 )
 from symprop.printers.index import Line
-from symprop.printers.structure import Access, Call, Reduction, Shape, Slope, Times
-from symprop.tensor import Tensor, extent, label_of
+from symprop.printers.matrix import Form
+from symprop.printers.structure import Access, Call, Reduction, Slope, Times
+from symprop.tensor import label_of
 
 if TYPE_CHECKING:
     from symprop.derive import Derivation
-
-SYMBOLS = (
-    "m is the number of samples in a batch, the index b one of them; j, k and other indices count "
-    "units. δ⁽ˡ⁾ = ∂L/∂z⁽ˡ⁾ is the derivative of the loss L by the pre-activation z of layer l."
-)
-ONE_SAMPLE = (
-    "One sample is followed; the indices j, k and others count units. δ⁽ˡ⁾ = ∂L/∂z⁽ˡ⁾ is the "
-    "derivative of the loss L by the pre-activation z of layer l."
-)
-INDEX = "[k = j] is the Kronecker delta: 1 where k = j, else 0; so is [...] for other conditions."
-COLUMNS = "For one sample, vectors are columns."
-ROWS = "For a batch, samples are rows, and the mean over the batch brings 1/m into every δ."
-MATRICES = (
-    "Functions, powers and fractions of matrices hold element by element, ⊙ is the product element "
-    "by element, and 1 a column of ones where it is a factor."
-)
 
 
 def story(derivation: Derivation) -> Iterator[Item]:
@@ -57,8 +43,7 @@ def story(derivation: Derivation) -> Iterator[Item]:
     teller = Teller(derivation)
     yield Title(": ".join(filter(None, ("Backpropagation", derivation.network))))
     yield Section("What is declared")
-    yield teller.table()
-    yield from (Sentence(words) for words in teller.legend())
+    yield from declared(derivation)
     for section, found in groupby(derivation.steps, key=lambda step: step.section):
         yield Section(section)
         steps = tuple(found)
@@ -78,29 +63,6 @@ class Teller:
         self.depth = DETAILS.index(derivation.detail)
         self.lookup = Lookup(derivation.forward, derivation.raw, derivation.short)
         self.tensors = {**derivation.raw.by_label, **derivation.update.by_label}
-
-    def legend(self) -> Iterator[str]:
-        """What the symbols and notations mean."""
-        notation, batch = self.derivation.notation, self.derivation.batch
-        yield ONE_SAMPLE if batch is False else SYMBOLS
-        if notation != "matrix" and self.depth > 0:
-            yield INDEX
-        if notation != "index":
-            columns = COLUMNS if batch is not True else ""
-            rows = ROWS if batch is not False else ""
-            yield " ".join(filter(None, (columns, rows, MATRICES)))
-
-    def table(self) -> Table:
-        """Every symbol with its shape and what it is; layers of one shape in one row."""
-        declared = [t for t in self.derivation.short.tensors if t.order == 0]
-        declared += [t for t in self.derivation.update.tensors if t.order == 0]
-        rows = [self._declared(t) for t in dict.fromkeys(declared)]
-        return Table(("symbol", "shape", "what it is"), tuple(_gathered_rows(rows)))
-
-    def _declared(self, tensor: Tensor) -> tuple[str, Shape, str]:
-        shape = Shape(*(Arrange(self.names)(extent(axis)) for axis in tensor.axes))
-        known = tensor.label in self.tensors
-        return str(tensor.label), shape, WORDS[tensor.role] if known else HELPER
 
     def part(self, steps: tuple[Step, ...]) -> Iterator[Item]:
         """The steps of one section that belong to one layer."""
@@ -187,7 +149,8 @@ class Teller:
         for rule, found in groupby(steps, key=lambda step: step.rule):
             if rule == "derivative" and self.derivation.notation == "matrix":
                 continue
-            yield Sentence(CHAIN[rule])
+            deep = len(self.lookup.deltas) > 1
+            yield Sentence(CHAIN[rule] if deep else CHAIN[rule].split(";")[0].rstrip(":") + ":")
             line = self._factor if rule == "derivative" else self._product
             yield Formulas(tuple(Row(line(step)) for step in found))
 
@@ -202,6 +165,7 @@ class Teller:
     def explained(self, step: Step) -> Iterator[Item]:
         """The lines of an explanation, those that explain a line folded below it."""
         if self.derivation.notation == "matrix":
+            yield from self.explained_in_matrices(step)
             return
         rows: list[Row] = []
         last: Expr | None = None
@@ -216,9 +180,27 @@ class Teller:
             if self._told(inner):
                 yield from _formulas(rows)
                 rows, last = [], None
-                title = "Step by step" if inner.rule == "derivative" else "The long way"
+                title = TITLES.get(inner.rule, "Step by step")
                 yield Fold(title, tuple(self.explained(inner)))
         yield from _formulas(rows)
+
+    def explained_in_matrices(self, step: Step) -> Iterator[Item]:
+        """The lines of an explanation that have a matrix form, in each form that is asked for."""
+        for form, caption in self.forms():
+            rows: list[Row] = []
+            for line, found in lines_in_matrices(step, self.names, form):
+                target = _in_general(self.names.access(str(found.equations[0].label)), step.run)
+                value = _in_general(found.value, step.run)
+                rows.append(Row(Line(target, "=", value), line.rule))
+            if len(rows) > 1:
+                yield Sentence(f"For {caption}:")
+                yield from _formulas(rows)
+
+    def forms(self) -> list[tuple[Form, str]]:
+        """The matrix notations that are asked for."""
+        found: list[tuple[Form, str]] = [("sample", "one sample"), ("batch", "a batch")]
+        batch = self.derivation.batch
+        return found if batch is None else found[batch : batch + 1]
 
     def _told(self, step: Step) -> list[Step]:
         """The lines in index notation that this depth tells."""
@@ -282,10 +264,14 @@ class Teller:
 
 
 FORMS = ("one sample", "batch")
+TITLES = {"chain rule": "The long way", "stored value": "How it is found"}
+"""What stands above the lines that explain a line, by its rule."""
+
+
 SUPPOSED = {
     "without the fact": "Without this fact the sum stays:",
-    "with the fact": "Nothing is declared about the targets here, so their sum stays. For targets "
-    "that are one-hot it would vanish:",
+    "with the fact": "Nothing is declared about the targets here, so their sum stays. Were they "
+    "declared to be one-hot, it would be 1:",
 }
 """What is said before a delta under other facts, by the step's rule."""
 CHAIN = {
@@ -348,32 +334,3 @@ def _in_general(node: Expr, run: Run | None) -> Expr:
         return node
     general = {a: Symbol(run.symbolic(a.args[0].name)) for a in node.atoms(Access)}
     return node.xreplace({a: Access(name, *a.args[1:]) for a, name in general.items()})
-
-
-def _gathered_rows(
-    rows: list[tuple[str, Shape, str]],
-) -> Iterator[tuple[str | Expr, ...]]:
-    """Rows of the table; three or more layers with one shape and meaning as a row for layer l."""
-    kinds: dict[tuple[str, Shape, str], list[str]] = {}
-    for label, shape, words in rows:
-        stem = label.rstrip("0123456789") if label_number(label) >= 0 else label
-        kinds.setdefault((stem, shape, words), []).append(label)
-    for (stem, shape, words), labels in kinds.items():
-        numbers = [label_number(label) for label in labels]
-        if len(labels) >= 3 and numbers == list(range(numbers[0], numbers[-1] + 1)):
-            told = f"{words}, l = {numbers[0]}, …, {numbers[-1]}"
-            yield Access(Symbol(f"{stem}(l)")), shape, told
-        else:
-            yield from ((Access(Symbol(label)), shape, words) for label in labels)
-
-
-WORDS = {
-    "input": "input",
-    "target": "target",
-    "parameter": "parameter",
-    "state": "setting of the optimizer",
-    "noise": "drawn afresh at each step",
-    "intermediate": "computed",
-    "constant": "computed, held constant",
-}
-HELPER = "computed on the way back"

@@ -21,13 +21,14 @@ from symprop.derive.activation import SLOPE, function
 from symprop.derive.exact import Exact, difference
 from symprop.derive.exact_matrix import matrix_difference
 from symprop.derive.lookup import Lookup, as_value
+from symprop.derive.matrices import lines_in_matrices
 from symprop.derive.sample import one_sample
 from symprop.derive.step import Step
 from symprop.equation import Equation, Recurrence, flat
 from symprop.errors import DerivationError
 from symprop.formula import Rate, Through, free_indices
 from symprop.passes import lower
-from symprop.printers.matrix import MatrixArrange
+from symprop.printers.matrix import Form, MatrixArrange
 from symprop.printers.structure import Call
 from symprop.program import Program
 from symprop.tensor import Tensor, extent, label_of, subscripts_of
@@ -108,14 +109,28 @@ class Checker:
         """The explanation of a step, then the step itself."""
         for inner in step.steps:
             yield from self._checked(inner, inner if inner.number else result)
+        if step.number:
+            yield from self._lines_in_matrices(step)
         for error in self.errors(step):
-            what = _named(step, result)
-            if not error <= TOLERANCE:
-                raise DerivationError(
-                    f"{what}: {step.rule} does not hold: {self._sides(step)}: the sides differ by "
-                    f"{error:.1e} of their size"
-                )
-            yield Check(what, step.rule, error)
+            yield self._held(Check(_named(step, result), step.rule, error), step)
+
+    def _lines_in_matrices(self, step: Step) -> Iterator[Check]:
+        """The matrix forms of the lines that lead to a result, as they are printed alone."""
+        names = self.derivation.names
+        forms: tuple[tuple[Form, Exact], ...] = (("sample", self.sample), ("batch", self.exact))
+        for form, exact in forms:
+            for line, found in lines_in_matrices(step, names, form):
+                error = matrix_difference(exact, found.value, found.equations, names, form)
+                yield self._held(Check(_named(line, step), "line in matrices", error), line)
+
+    def _held(self, check: Check, step: Step) -> Check:
+        """The check, if its error is none; else an error that names the step."""
+        if not check.error <= TOLERANCE:
+            raise DerivationError(
+                f"{check.what}: {step.rule} does not hold: {self._sides(step)}: the sides differ "
+                f"by {check.error:.1e} of their size"
+            )
+        return check
 
     def errors(self, step: Step) -> tuple[float, ...]:
         """How far the sides of a step are apart, in each form that it has.

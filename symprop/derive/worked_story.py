@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import groupby, product
+from math import isclose, isfinite
 
 import numpy as np
 from sympy import Expr, Idx, Integer, Symbol
 
 from symprop.backends import Array
+from symprop.derive.arithmetic import number
 from symprop.derive.build import LOSS, UPDATE, Builder
+from symprop.derive.declared import COLUMNS, MATRICES
 from symprop.derive.groups import Block, Run
 from symprop.derive.lookup import Lookup
 from symprop.derive.sample import counts_samples, one_sample
 from symprop.derive.step import Step
-from symprop.derive.story import COLUMNS, MATRICES
 from symprop.derive.worked import Worked, names_of_values
 from symprop.printers.arrange import Arrange
 from symprop.printers.document import Formulas, Item, Row, Section, Sentence, Title
@@ -43,6 +45,10 @@ LONGEST = 6
 ROOM = 60
 """The characters of a chain of equal values that stands on one line."""
 EQUAL = Symbol("=")
+EXACT = 17
+"""The digits that tell any two float64 numbers apart."""
+UNROUNDED, STABLE = "from unrounded numbers", "in a form that stays finite"
+"""Why a result is not what the printed numbers come to."""
 Show = Callable[[Expr, tuple[int, ...]], Expr]
 """How an element of a tensor (its node without subscripts) at a place is shown."""
 GIVEN = ("input", "target", "parameter")
@@ -217,16 +223,25 @@ class Story:
         symbols = at(formula.value, points, self._symbol)
         figures = at(formula.value, points, self._number)
         chain = [figures, numeral(result, self.digits)]
-        numbers = self._equal(chain)
+        note = self._note(formula.value, points, figures, result)
+        numbers = Row(Line(None, "=", self._equal(chain)), note=note)
         if (target, symbols) == (formula.target, formula.value):
-            yield Row(Line(None, "=", numbers))
+            yield numbers
             return
         line = Line(target, formula.relation, self._equal([symbols, *chain]))
         if len(line_text(line, self.spell)) <= ROOM:
-            yield Row(line)
+            yield Row(line, note=note)
             return
         yield Row(Line(target, formula.relation, symbols))
-        yield Row(Line(None, "=", numbers))
+        yield numbers
+
+    def _note(self, value: Expr, points: dict[Idx, int], figures: Expr, result: float) -> str:
+        """What to say where the numbers, as they are printed, do not come to the result."""
+        near = 10 ** (-self.digits / 2)
+        if isclose(number(figures), result, rel_tol=near):
+            return ""
+        whole = at(value, points, lambda node, place: numeral(self.elements[node][place], EXACT))
+        return UNROUNDED if isfinite(number(whole)) else STABLE
 
     def _equal(self, chain: Iterable[Expr]) -> Expr:
         """u = v = …, what reads the same said once."""

@@ -18,7 +18,8 @@ from symprop.activations import known_name
 from symprop.backends.numpy import Array, run, size_values
 from symprop.check import FLOOR, difference
 from symprop.errors import ArgumentTypeError, DataError
-from symprop.learner.given import Asked, Fault, gradients_by_name, labels_by_name, symbols
+from symprop.learner.given import Asked, Fault, Misfit, gradients_by_name, stored_by_name, symbols
+from symprop.learner.repairs import repaired
 from symprop.learner.slips import TOLERANCE, Search, Spelling, ratio_of
 from symprop.learner.terms import Chain, Factor, Point, programs
 from symprop.network import Network
@@ -66,7 +67,7 @@ class HandCheck:
             return f"All right: {right}." if right else "No formula was given."
         parts = [f"{self.wrong} is wrong: {self.slip}" + "." * (self.slip[-1:] != "?")]
         if self.error is not None:
-            parts.append(f"It is off by up to {_share(self.error)} the largest element.")
+            parts.append(f"It is off by {_share(self.error)} the largest element.")
         parts += ["Right is", *(f"    {line}" for line in self.formula.splitlines())]
         if right:
             parts.append(f"Before it, all is right: {right}.")
@@ -78,7 +79,7 @@ class HandCheck:
 
 
 def _share(error: float) -> str:
-    return f"{100 * error:.3g} % of" if error < 10 else f"{error:.3g} times"
+    return f"up to {100 * error:.3g} % of" if error < 1.001 else "more than the size of"
 
 
 def check_hand_derivation(network: Network, formulas: Mapping[str, Any]) -> HandCheck:
@@ -88,9 +89,9 @@ def check_hand_derivation(network: Network, formulas: Mapping[str, Any]) -> Hand
             "check_hand_derivation: expected a dict of formulas by name, such as "
             f'{{"delta1": …, "W1": …}}, got {type(formulas).__name__}'
         )
-    known, labels = gradients_by_name(network), labels_by_name(network)
+    known, stored = gradients_by_name(network), stored_by_name(network)
     asked = [
-        Asked(key, known[known_name("check_hand_derivation", key, known)], formula, labels)
+        Asked(key, known[known_name("check_hand_derivation", key, known)], formula, stored)
         for key, formula in formulas.items()
     ]
     places = {e.label: n for n, e in enumerate(network.raw_gradients.flat)}
@@ -110,26 +111,13 @@ def _first_wrong(network: Network, asked: list[Asked], points: list[Point]) -> H
             if error is not None and error <= TOLERANCE:
                 continue
             slip = _slip(network, one.tensor, points, given, right)
+        except Misfit as misfit:
+            error, slip = None, repaired(one, misfit, points[0], right[0])
         except Fault as fault:
-            error, slip = None, _turned(one, points[0], right[0]) or str(fault)
+            error, slip = None, str(fault)
         formula = _Printed(network).formula(one.tensor)
         return HandCheck(keys[:n], one.key, slip, formula, error, keys[n + 1 :])
     return HandCheck(keys)
-
-
-def _turned(one: Asked, point: Point, right: Array) -> str:
-    """Whether a formula that gives no array is right with one of the matrices transposed."""
-    for name, label in one.labels.items():
-        if point.values[label].ndim != 2 or name not in one.reads:
-            continue
-        turned = Point({**point.values, label: point.values[label].T}, point.sizes)
-        try:
-            given = one.at(turned)
-        except Fault:
-            continue
-        if given.shape == right.shape and difference(given, right) <= TOLERANCE:
-            return f"it cannot be computed like this, but is right with {name} transposed"
-    return ""
 
 
 def _finite(array: Array) -> Array:
@@ -170,7 +158,7 @@ def _slip(
     stored = tuple(t for t in programs(network).tensors if t.axes)
     outputs = int(network.forward.outputs[0].shape[-1])
     spell = Spelling(printed.element, printed.whole)
-    search = Search(points, given, right, formulas, stored, outputs, slope, spell)
+    search = Search(points, given, right, tensor.role, formulas, stored, outputs, slope, spell)
     found = search.likely()
     looks = f"it looks as if {found}" if found else ""
     if given[0].shape != right[0].shape:
@@ -186,7 +174,7 @@ def _first_difference(given: Array, right: Array) -> str:
     where = tuple(map(int, np.unravel_index(int(far.argmax()), far.shape)))
     ratio = ratio_of(given, right)
     whole = (
-        f"it is {ratio:.6g} times the right one everywhere"
+        f"it is {ratio:.6g} times as large as it should be, everywhere"
         if ratio
         else ("its ratio to the right one is not the same everywhere")
     )

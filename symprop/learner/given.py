@@ -27,6 +27,14 @@ class Fault(Exception):  # noqa: N818 (an outcome, not an error of symprop)
     """Why a formula gives no array of the right kind, in words that follow "because"."""
 
 
+class Misfit(Fault):
+    """Sizes that do not fit: in plain words, and what the library said."""
+
+    def __init__(self, plain: str, raised: str = ""):
+        super().__init__(f"{plain} ({raised})" if raised else plain)
+        self.plain = plain
+
+
 def gradients_by_name(network: Network) -> dict[str, Tensor]:
     """What a person may give a formula for: delta1 or dz1, W1 or dW1, da1, dyhat."""
     forward, known = network.forward, network.raw_gradients.by_label
@@ -41,11 +49,11 @@ def gradients_by_name(network: Network) -> dict[str, Tensor]:
     return found
 
 
-def labels_by_name(network: Network) -> dict[str, str]:
-    """What a formula may read, and the label under which it is stored."""
-    stored = {tensor.name: str(tensor.label) for tensor in network.forward.tensors}
+def stored_by_name(network: Network) -> dict[str, Tensor]:
+    """What a formula may read, and the tensor that holds it."""
+    stored = {tensor.name: tensor for tensor in network.forward.tensors}
     return {
-        name: str(tensor.cotangent(1).label) for name, tensor in gradients_by_name(network).items()
+        name: tensor.cotangent(1) for name, tensor in gradients_by_name(network).items()
     } | stored
 
 
@@ -59,7 +67,7 @@ def symbols(network: Network) -> SimpleNamespace:
         name: Idx(name, Symbol(f"n_{name}", integer=True)) for name in sorted({*LETTERS, *axes})
     }
     axed = {t.name for t in network.forward.tensors if t.axes} | set(gradients_by_name(network))
-    for name in labels_by_name(network):
+    for name in stored_by_name(network):
         found[name] = IndexedBase(name) if name in axed else Symbol(name)
     return SimpleNamespace(**found, **{str(BATCH): BATCH})
 
@@ -71,10 +79,10 @@ class Asked:
     key: str
     tensor: Tensor
     formula: Any
-    labels: Mapping[str, str]
+    stored: Mapping[str, Tensor]
 
     def __post_init__(self) -> None:
-        if not isinstance(self.formula, Expr | Equality) and not callable(self.formula):
+        if not self.is_written and not callable(self.formula):
             raise ArgumentTypeError(
                 f"{self.key}: expected a function of stored values, such as lambda delta2, a1: "
                 "delta2.T @ a1, or a SymPy expression in net.symbols, got "
@@ -82,19 +90,27 @@ class Asked:
             )
 
     @property
-    def reads(self) -> tuple[str, ...]:
-        """The arguments of a function, by name."""
-        written = isinstance(self.formula, Expr | Equality)
-        return () if written else tuple(inspect.signature(self.formula).parameters)
+    def is_written(self) -> bool:
+        """Whether it is a SymPy expression or equation, no function."""
+        return isinstance(self.formula, Expr | Equality)
+
+    @property
+    def reads(self) -> dict[str, Tensor]:
+        """The tensors with axes that the formula names."""
+        if self.is_written:
+            names = {str(access.base.label) for access in self.formula.atoms(Indexed)}
+        else:
+            names = set(inspect.signature(self.formula).parameters)
+        return {name: t for name, t in self.stored.items() if name in names and t.axes}
 
     def at(self, point: Point) -> Array:
         """The array that the formula gives.
 
         Raises Fault where it gives none; UnknownNameError for what is not stored.
         """
-        values: dict[str, Any] = {n: point.values[label] for n, label in self.labels.items()}
+        values: dict[str, Any] = {n: point.values[str(t.label)] for n, t in self.stored.items()}
         values |= {str(size): number for size, number in point.sizes.items()}
-        if isinstance(self.formula, Expr | Equality):
+        if self.is_written:
             return _Written(self, point, values).value()
         return _called(self.key, self.formula, values)
 
@@ -106,10 +122,19 @@ def _called(key: str, function: Callable[..., Any], values: Mapping[str, Any]) -
         with np.errstate(all="ignore"):
             result = function(*given.values(), **named)
     except Exception as error:
-        shapes = (f"{name} {np.shape(value)}" for name, value in (given | named).items())
-        raised = f"it raises {type(error).__name__}: {error}"
-        raise Fault(f"{raised} (the shapes are: {', '.join(shapes)})") from error
+        raised, shapes = f"{type(error).__name__}: {error}", _shapes(function, values)
+        if isinstance(error, ValueError):
+            samples = f" with these shapes, for {len(values['x'])} samples: {shapes}"
+            raise Misfit(f"it cannot be computed{samples * bool(shapes)}", raised) from error
+        known = f" (the shapes are: {shapes})" * bool(shapes)
+        raise Fault(f"it raises {raised}{known}") from error
     return _numbers(result)
+
+
+def _shapes(function: Callable[..., Any], values: Mapping[str, Any]) -> str:
+    """Of the arrays that the parameters name."""
+    names = (name for name in inspect.signature(function).parameters if name in values)
+    return ", ".join(f"{n} {np.shape(values[n])}" for n in names if np.ndim(values[n]))
 
 
 def _numbers(result: Any) -> Array:
@@ -144,8 +169,11 @@ def _arguments(
                 continue
             name = known_name(f"{key}: argument", parameter.name, values)
             (named if parameter.kind is parameter.KEYWORD_ONLY else given)[name] = values[name]
-    copies = [{n: np.copy(v) if np.ndim(v) else v for n, v in d.items()} for d in (given, named)]
-    return copies[0], copies[1]
+    return _copies(given), _copies(named)
+
+
+def _copies(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {n: np.copy(v, subok=True) if np.ndim(v) else v for n, v in values.items()}
 
 
 class _Written:
@@ -154,10 +182,12 @@ class _Written:
     def __init__(self, asked: Asked, point: Point, values: Mapping[str, Any]):
         self.key, self.point, self.known = asked.key, point, values
         self.axes, self.expression = _sides(asked)
-        self.tensor = asked.tensor
+        self.tensor, self.stored = asked.tensor, asked.stored
         self.extents: dict[str, int] = {}
+        self.met: dict[str, str] = {}
 
     def value(self) -> Array:
+        self._check_subscripts()
         shape = tuple(map(self.point.extent, self.tensor.axes))
         for name, size in zip(self.axes, shape, strict=True):
             self._meet(name, size, f"{self.key} itself")
@@ -177,17 +207,43 @@ class _Written:
     def _shape(self, access: Expr) -> tuple[int, ...]:
         array = np.asarray(self._stored(access))
         if array.ndim != len(access.indices):
-            raise Fault(f"{access} has {len(access.indices)} indices, expected {array.ndim}")
+            raise Fault(
+                f"{access} has {len(access.indices)} indices, expected {array.ndim}; write "
+                f"{self._with_subscripts(str(access.base.label))}"
+            )
         return array.shape
+
+    def _with_subscripts(self, *names: str) -> str:
+        """y[b, j] and yhat[b, j], and where the indices are found."""
+        axes = {name: [str(axis.label) for axis in self.stored[name].axes] for name in names}
+        shown = " and ".join(f"{name}[{', '.join(found)}]" for name, found in axes.items())
+        letters = dict.fromkeys(letter for found in axes.values() for letter in found)
+        return f"{shown}, with {', '.join(f's.{x}' for x in letters)} of s = net.symbols"
+
+    def _check_subscripts(self) -> None:
+        """No tensor stands alone."""
+        labels = sorted({str(base.label) for base in _bare(self.expression)})
+        names = [known_name(f"{self.key}: symbol", label, self.stored) for label in labels]
+        if names:
+            raise Fault(
+                f"{' and '.join(names)} {'has' if len(names) == 1 else 'have'} no subscripts; "
+                f"write {self._with_subscripts(*names)}"
+            )
 
     def _stored(self, access: Expr) -> Any:
         return self.known[known_name(f"{self.key}: symbol", str(access.base.label), self.known)]
 
     def _meet(self, name: str, size: int, where: str) -> None:
+        first = self.met.setdefault(name, where)
         if name.isidentifier() and self.extents.setdefault(name, size) != size:
-            raise Fault(
-                f"the index {name} takes {size} values in {where}, but {self.extents[name]} before"
+            raise Misfit(
+                f"the index {name} takes {self._said(size)} values in {where}, but "
+                f"{self._said(self.extents[name])} in {first}"
             )
+
+    def _said(self, size: int) -> str:
+        """m for the number of samples, which no other axis has."""
+        return {n: str(symbol) for symbol, n in self.point.sizes.items()}.get(size, str(size))
 
     def _check_bound(self) -> None:
         """Every index is the target's or summed."""
@@ -229,9 +285,11 @@ class _Written:
         ends = {f"n_{name}": np.array(self.extents[name])}
         found = tuple(float(self._at(limit, ends)) for limit in limits)
         if found and found != (0, self.extents[name] - 1):
+            size, letter = self.extents[name], name if name in LETTERS else LETTERS[0]
+            last = size - 1 if self._said(size) == str(size) else f"{self._said(size)} − 1"
             raise Fault(
                 f"the sum over {name} runs from {limits[0]} to {limits[-1]}; its indices count "
-                f"from 0 to {self.extents[name] - 1}"
+                f"from 0 to {last} (leave the limits out: Sum(…, s.{letter}))"
             )
         points = self.points[name]
         full = np.broadcast_to(value, np.broadcast_shapes(np.shape(value), points.shape))
@@ -247,6 +305,14 @@ def _leaves(node: Expr) -> Iterator[Expr]:
             yield from _leaves(argument)
 
 
+def _bare(node: Expr) -> Iterator[Expr]:
+    """The tensors without subscripts."""
+    if isinstance(node, IndexedBase):
+        yield node
+    for argument in node.args[1:] if isinstance(node, Indexed) else node.args:
+        yield from _bare(argument)
+
+
 def _sides(asked: Asked) -> tuple[tuple[str, ...], Expr]:
     """The indices of the target by name, and the right side."""
     formula = asked.formula
@@ -255,7 +321,7 @@ def _sides(asked: Asked) -> tuple[tuple[str, ...], Expr]:
     left, right = formula.args
     label = str(left.base.label) if isinstance(left, Indexed) else str(left)
     axes = tuple(map(str, left.indices)) if isinstance(left, Indexed) else ()
-    if asked.labels.get(label) != str(asked.tensor.cotangent(1).label):
+    if asked.stored.get(label) != asked.tensor.cotangent(1):
         raise ArgumentError(
             f"{asked.key}: expected an equation for {asked.key}, such as sympy.Eq("
             f"{_example(asked)}, …), got one for {left}"

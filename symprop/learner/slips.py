@@ -1,8 +1,9 @@
 """The likely slip: the change to the right formula that gives what a person's formula gives.
 
-Nothing here knows a layer or an activation. The right formula, a sum of products, is changed as
-people change it by mistake (a factor forgotten, a tensor taken for another, a transpose left out, a
-sum over another index, …), and each variant is compared in numbers with the person's.
+Nothing here knows a layer. The right formula, a sum of products, is changed as people change it by
+mistake (a factor forgotten, a tensor taken for another, a transpose left out, a sum over another
+index, the slope of another activation, …), and each variant is compared in numbers with the
+person's.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from sympy import Add, Expr, Idx, Indexed, IndexedBase, Integer, Pow, Symbol
 
 from symprop.backends.numpy import Array
 from symprop.check import difference
+from symprop.learner.slopes import other_slopes
 from symprop.learner.terms import Factor, Formula, Point, Term, on_diagonal
 from symprop.scope import BATCH
 from symprop.steps import is_plain
@@ -70,6 +72,8 @@ class Search:
     points: Sequence[Point]
     given: Sequence[Array]
     right: Sequence[Array]
+    role: str
+    """The role of the tensor whose gradient is asked for."""
     formulas: tuple[Formula, ...]
     tensors: tuple[Tensor, ...]
     """All that is stored: what may be taken for another."""
@@ -134,7 +138,8 @@ class Search:
                 if abs(ratio - sign * value) <= TOLERANCE * value:
                     said = [SCALES[name, e] for name, e in zip(scales, exponents, strict=True) if e]
                     signs = ["the sign is wrong"] if sign < 0 else []
-                    return ", and ".join(signs + said).replace("{n}", str(self.outputs))
+                    words = ", and ".join(signs + said).replace("{n}", str(self.outputs))
+                    return words.replace("{held}", HELD if self.role == "parameter" else "")
         return None
 
     def _squeezed(self) -> str:
@@ -162,7 +167,7 @@ class Search:
     def other_axes(self) -> Iterator[Variant]:
         """A tensor taken for one with other axes, where the product is possible nevertheless."""
         for formula in self.formulas:
-            factors = {f: None for term in formula.terms for f in term.factors}
+            factors = _factors(formula)
             for factor, tensor in product(filter(_is_element, factors), self.tensors):
                 names = _other_axes(factor.value, tensor)
                 others = {i for f in factors if f != factor for i in indices(f.value)}
@@ -185,12 +190,17 @@ class Search:
             return "it is the transpose of the right one: a transpose is missing, or one too many"
         if not after:
             return f"it is not summed over {before}"
+        if not changed.target:
+            return f"it is summed over all elements instead of over {before} only{_axis(right)}"
         return f"it is summed over {after}, not over {before or 'nothing'}"
 
     def single(self) -> Iterator[Variant]:
         """One slip in one of the right formulas."""
         for formula in self.formulas:
             yield from self.changes(formula)
+            for factor in _factors(formula):
+                for words, changed in other_slopes(factor):
+                    yield words, _with_factor(formula, factor, changed)
 
     def double(self) -> Iterator[Variant]:
         """Two slips."""
@@ -205,7 +215,7 @@ class Search:
 
     def changes(self, formula: Formula) -> Iterator[Variant]:
         """Every slip in a formula, the most common first."""
-        factors = tuple(dict.fromkeys(f for term in formula.terms for f in term.factors))
+        factors = _factors(formula)
         for kind in (self.forgotten, self.at_output, self.transposed, self.mistaken, self.inner):
             for factor in factors:
                 for words, changed in kind(factor):
@@ -305,12 +315,13 @@ class Search:
 
 SCALES = {
     ("m", 1): "1/m is missing: the loss is the mean over the samples",
-    ("m", -1): "1/m is there once too often (δ holds it already; what follows sums over samples)",
+    ("m", -1): "1/m is there once too often{held}",
     ("n", 1): "a factor 1/{n} is missing, for {n} outputs",
     ("n", -1): "a factor 1/{n} is too much, for {n} outputs",
     ("2", 1): "a factor 2 is too much",
     ("2", -1): "a factor 2 is missing (the derivative of u² is 2u)",
 }
+HELD = " (δ holds it already; what follows sums over samples)"
 
 
 def ratio_of(given: Array, right: Array) -> float | None:
@@ -324,6 +335,18 @@ def ratio_of(given: Array, right: Array) -> float | None:
 
 def _alike(given: Array, found: Array) -> bool:
     return given.shape == found.shape and difference(given, found, SMALL) <= TOLERANCE
+
+
+def _factors(formula: Formula) -> tuple[Factor, ...]:
+    return tuple(dict.fromkeys(f for term in formula.terms for f in term.factors))
+
+
+def _axis(formula: Formula) -> str:
+    """The axis of a single tensor that is summed, as NumPy has it."""
+    (term,) = formula.terms
+    if len(term.factors) != 1 or len(term.over) != 1 or not _is_element(term.factors[0]):
+        return ""
+    return f" (axis={subscripts_of(term.factors[0].value).index(term.over[0])})"
 
 
 def _is_element(factor: Factor) -> bool:

@@ -343,7 +343,8 @@ class Breaker:
     def _open_Entries(self, node: Expr, depth: int) -> list[Piece]:
         """A matrix in small type; where that is too wide, its rows in brackets."""
         small = self.spell.doprint(node).replace("{pmatrix}", "{smallmatrix}")
-        text = rf"\bigl({small}\bigr)"
+        spaced = small.replace(r"\\", r"\\[0.8ex]")
+        text = rf"\left({spaced}\right)"
         if self.fits(text):
             return [Piece(text)]
         rows = (

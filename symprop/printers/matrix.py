@@ -99,9 +99,11 @@ def _term(equation: Equation, names: Names) -> Expr:
 
 
 def _maximum(equation: Equation, names: Names) -> Expr:
-    if subscripts_of(equation.target) or len(equation.over) > 2:
+    rows = subscripts_of(equation.target)
+    if len(rows) + len(equation.over) > 2:
         raise _NoForm
-    return Call(Symbol("max"), MatrixArrange(names, equation.over)(equation.value))
+    name = "rowmax" if rows else "max"
+    return Call(Symbol(name), MatrixArrange(names, (*rows, *equation.over))(equation.value))
 
 
 def _outer(equation: Equation, arrange: MatrixArrange) -> Expr | None:

@@ -24,6 +24,14 @@ class Node(Expr):  # type: ignore[misc]  # SymPy has no types
         node: Node = Expr.__new__(cls, *arguments)
         return node
 
+    def __str__(self) -> str:
+        """In Unicode: SymPy's own printer takes some of these names for functions of its own."""
+        from symprop.printers.unicode import UnicodePrinter
+
+        return str(UnicodePrinter().doprint(self))
+
+    __repr__ = __str__
+
 
 class Access(Node):
     """A tensor (its label) at subscripts; without, a scalar, or in matrix notation all of it."""

@@ -42,12 +42,16 @@ LINE, PAGE = 32.0, 47.5
 """The width of a line in em: of the standard classes at 10, 11 and 12 pt; of our own document."""
 CLOSE = r"\nopagebreak\vspace{-\baselineskip}"
 """A display right below a heading opens with an empty line; this takes it back."""
-TABLE = 36
+TABLE = 28
 """The lines of a table that stand on one page."""
+STRETCH = 1.4
+"""The height of a table's lines, with room between a subscript and what stands above the next."""
 BESIDE = 8
 """A narrow table of more lines is set as two, side by side."""
 CELL = 10
 """The lines of a formula that stand in one cell."""
+STRUT = r"\rule[-2.6ex]{0pt}{5.6ex}"
+"""As high and deep as a fraction, with a little room above and below."""
 Cell = tuple[str, int]
 """A cell's LaTeX, and its lines."""
 
@@ -111,7 +115,8 @@ class _Page:
         cells = ([self.cell(c, w) for c, w in zip(row, widths, strict=True)] for row in item.rows)
         rows = [row for parts in cells for row in zip_longest(*parts, fillvalue=("", 1))]
         beside = 2 * sum(natural) + len(natural) < self.room and len(rows) > BESIDE
-        yield from ("", r"\par\medskip\noindent")
+        yield from ("", r"\par\medskip\begingroup")
+        yield rf"\renewcommand{{\arraystretch}}{{{STRETCH}}}\noindent"
         for page in _pages(rows, -(-len(rows) // 2) if beside else TABLE):
             yield rf"\begin{{tabular}}[t]{{@{{}}{columns}@{{}}}}"
             if any(item.header):
@@ -119,7 +124,7 @@ class _Page:
                 yield " & ".join(header) + r" \tabularnewline \hline \noalign{\smallskip}"
             yield from (" & ".join(text for text, _ in row) + r" \tabularnewline" for row in page)
             yield from (r"\end{tabular}", r"\hfill" if beside else r"\par\medskip")
-        yield r"\null\par\medskip" if beside else ""
+        yield r"\null\par\medskip\endgroup" if beside else r"\endgroup"
 
     def cell_width(self, cell: str | Expr) -> float:
         if isinstance(cell, str):
@@ -133,7 +138,7 @@ class _Page:
                 return [(escaped(cell), 1)]
             return [(rf"\raggedright {escaped(cell)}", len(list(wrapped(cell, share))))]
         rows = broken(cell, WORDS.spell, share or self.room)
-        lines = [(f"${row}$", 2 if TALL.search(row) else 1) for row in rows]
+        lines = [(f"{STRUT}${row}$", 2) if TALL.search(row) else (f"${row}$", 1) for row in rows]
         groups = (lines[n : n + CELL] for n in range(0, len(lines), CELL))
         return [(r" \newline ".join(t for t, _ in g), sum(n for _, n in g)) for g in groups]
 

@@ -71,11 +71,13 @@ class _Writer:
         rows = [
             (f"  {caption} " if caption else "").ljust(self.margin) + UNBROKEN.sub(_glued, line)
         ]
-        while len(rows[-1]) > self.width:
-            place = _break(rows[-1], len(indent), self.width)
+        while len(rows[-1]) > self.width or (rows[1:] and ROW_END.search(rows[-1])):
+            loose = rows[-1].replace(NO_BREAK, " ")
+            places = (_break(row, len(indent), self.width) for row in (rows[-1], loose))
+            place = next(filter(None, places), None)
             if place is None:
                 break
-            first, rest = rows[-1][:place].rstrip(" "), rows[-1][place:].lstrip(" ")
+            first, rest = rows[-1][:place].rstrip(), rows[-1][place:].lstrip()
             rows[-1:] = [first, indent + rest]
         return [row.replace(NO_BREAK, " ") for row in rows]
 
@@ -112,7 +114,13 @@ def _table(item: Table) -> Iterator[str]:
 
 
 def _break(row: str, start: int, width: int) -> int | None:
-    """Where to break: in the last part of the line, outside of as many brackets as can be."""
+    """Where to break: in the last part of the line, outside of as many brackets as can be.
+
+    A matrix breaks behind each of its rows.
+    """
+    first = ROW_END.search(row, start, width)
+    if first:
+        return first.end()
     depth, found = 0, []
     for place, sign in enumerate(row[: width + 1]):
         depth += (sign in "([{") - (sign in ")]}")
@@ -123,8 +131,10 @@ def _break(row: str, start: int, width: int) -> int | None:
 
 
 UNBROKEN = re.compile(r"\[[^][]*\]|_\{[^}]*\} ?|(Σ|max)_\w+ ")
-"""What stays on one line: subscripts, short conditions, a Σ and what follows it."""
+"""What stays on one line where it can: subscripts, a matrix's row, a Σ and what follows it."""
 NO_BREAK = "\N{NO-BREAK SPACE}"
+ROW_END = re.compile(rf";(?= [^];{NO_BREAK}]+{NO_BREAK})")
+"""The end of a matrix's row, of several entries as the next one is."""
 
 
 def _glued(found: re.Match[str]) -> str:

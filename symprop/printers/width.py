@@ -39,6 +39,8 @@ WORDS = (r"\mathrm", r"\text", r"\textit", r"\operatorname", r"\mathbf", r"\text
 FRACTIONS = (r"\frac", r"\tfrac", r"\dfrac")
 LIMITED = (r"\sum", r"\max", r"\min")
 VARIANTS = ("varepsilon", "varphi", "varsigma", "vartheta")
+SIGN = 0.78
+"""The minus of a negative number."""
 GREEK = 0.92
 """The widest Greek letter, Ψ."""
 DELIMITER = re.compile(r"\\[bB]igg?[lr]?$")
@@ -46,6 +48,8 @@ TALL = re.compile(r"\\(d?frac|sum|begin)")
 SCRIPTED = re.compile(r"[\^_]|\\(frac|sum|begin|sqrt|left|max|min|hat)")
 """What makes the delimiters around it larger, and larger still."""
 
+ROW_END = re.compile(r"\\\\(?:\[[^]]*\])?")
+"""The end of a row, with the space below it."""
 TOKEN = re.compile(r"\\[A-Za-z]+|\\.|[^\s]|\s", re.DOTALL)
 
 
@@ -158,12 +162,20 @@ class _Reader:
             depth += {r"\begin": 1, r"\end": -1}.get(mark, 0)
             body += mark if depth else ""
         self.argument()
-        inner = SCRIPT if name == "smallmatrix" else max(style, TEXT)
-        lines = [body] if r"\begin" in body else body.split(r"\\")
+        small = name == "smallmatrix"
+        inner = SCRIPT if small else max(style, TEXT)
+        lines = [body] if r"\begin" in body else ROW_END.split(body)
         rows = [line.split("&") for line in lines]
         columns = max(map(len, rows))
-        cells = ([width(row[n], inner) for row in rows if n < len(row)] for n in range(columns))
-        return sum(map(max, cells)) + 1.0 * columns + 1.6
+        cells = ([_cell(row[n], inner) for row in rows if n < len(row)] for n in range(columns))
+        return sum(map(max, cells)) + (0.3 * columns + 0.4 if small else columns + 0.9)
+
+
+def _cell(text: str, style: int) -> float:
+    """The width of an entry; a sign in front of it has no space around it."""
+    text = text.strip()
+    sign = SIGN * SIZES[style] if text.startswith("-") else 0.0
+    return sign + width(text[1:] if sign else text, style)
 
 
 def _words(text: str) -> float:
