@@ -454,7 +454,7 @@ def test_slips_in_sympy_are_named(symbols):
         (lambda s: s.y[s.b], "y[b] has 1 indices, expected 2; write y[b, j], with s.b, s.j of s"),
         (
             lambda s: Sum(s.a1[s.i, s.j] * s.a1[s.b, s.j], (s.i, 1, s.m)),
-            "runs from 1 to m; its indices count from 0 to m − 1 (leave the limits out: Sum(…, s.i))",
+            "its indices count from 0 to m − 1 (leave the limits out: Sum(…, s.i))",
         ),
         (lambda s: s.delta2[s.j, s.b], "the index j takes m values in delta2[j, b], but 4 in"),
     ],
@@ -520,3 +520,15 @@ def test_a_delta_that_is_zero_is_checked_too():
     assert check.wrong == "delta1"
     assert "right is 0" in check.slip
     assert "δ⁽¹⁾ = 0" in str(check)
+
+
+def test_formula_that_reads_itself_is_refused() -> None:
+    net = Network([Dense(2, "tanh"), Dense(1, "sigmoid")], 3, "binary_cross_entropy")
+    with pytest.raises(ArgumentError, match="the formula reads delta2, which it is to give"):
+        net.check_hand_derivation({"delta2": lambda delta2: delta2})
+
+
+def test_variant_that_divides_by_nothing_is_no_slip() -> None:
+    net = Network([Dense(2, "tanh"), Dense(1, "sigmoid")], 3, "binary_cross_entropy")
+    check = net.check_hand_derivation({"dyhat": lambda yhat, y, m: (yhat - y) / m})
+    assert check.wrong == "dyhat"

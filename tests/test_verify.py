@@ -8,7 +8,10 @@ from dataclasses import replace
 import pytest
 from symprop import Dense, Network, prediction, target
 from symprop.derive import Derivation, Step
+from symprop.derive.activation import function
+from symprop.derive.groups import Run
 from symprop.derive.verify import BACKEND_TOLERANCE, TOLERANCE, Checker
+from symprop.equation import Equation
 from symprop.errors import DerivationError
 from symprop.formula import Rate, Total
 from symprop.printers.structure import Access, Minus, Node, Plus, Product, Transposed
@@ -177,11 +180,67 @@ def test_wrong_adjoint_is_seen_by_difference_quotients() -> None:
         replace(e, value=2 * e.value) if str(e.label) == "a1′1" else e
         for e in derivation.raw.equations
     )
-    broken = replace(derivation, steps=(), raw=replace(derivation.raw, equations=raw))
-    with pytest.raises(DerivationError, match=r"is not what L does"):
+    steps = tuple(step for step in derivation.steps if step.section.startswith("Gradients"))
+    broken = replace(derivation, steps=steps, raw=replace(derivation.raw, equations=raw))
+    with pytest.raises(DerivationError):
         broken.verify(points=1)
 
 
 def test_record_is_the_same_for_the_same_seed(derivation: Derivation) -> None:
     first, second = (derivation.verify(points=1, seed=3).checks for _ in range(2))
     assert first == second
+
+
+@pytest.fixture(scope="module")
+def repeated() -> Derivation:
+    return Network([Dense(4, "tanh")] * 5, 4, "mse").derive()
+
+
+RUNS: dict[str, Callable[[Run], Run]] = {
+    "exceptions left out": lambda run: replace(run, exceptions=()),
+    "another layer told": lambda run: replace(run, told=run.told + 1),
+    "a layer too many": lambda run: replace(run, last=run.last + 1),
+}
+
+
+@pytest.mark.parametrize("kind", RUNS)
+def test_general_line_is_checked_for_the_other_layers(kind: str, repeated: Derivation) -> None:
+    steps = tuple(
+        replace(step, run=RUNS[kind](step.run)) if step.run else step for step in repeated.steps
+    )
+    with pytest.raises(DerivationError, match=r"for l = |no step of the derivation arrives at"):
+        replace(repeated, steps=steps).verify(points=1)
+
+
+def test_slope_of_another_tensor_is_seen_in_matrix_notation(derivation: Derivation) -> None:
+    (recursion,) = (
+        s for s in every_step(derivation.steps) if s.rule == "recursion" and s.equations
+    )
+    for line in recursion.steps:
+        wrong = line.after.xreplace({Symbol("z1"): Symbol("x")})
+        assert wrong != line.after
+        assert max(Checker(derivation, 0).errors(replace(line, after=wrong))) > TOLERANCE
+
+
+def test_activation_beside_the_recursion_is_checked(
+    derivation: Derivation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(equation: Equation) -> tuple[Expr, ...]:
+        value, slope, *stored = function(equation)
+        return (value, slope, *(7 + form for form in stored))
+
+    monkeypatch.setattr("symprop.derive.verify.function", wrong)
+    with pytest.raises(DerivationError, match="activation does not hold"):
+        derivation.verify(points=1)
+
+
+def test_missing_gradient_is_seen(derivation: Derivation) -> None:
+    steps = tuple(s for s in derivation.steps if not s.section.startswith("Gradients"))
+    with pytest.raises(DerivationError, match="no step of the derivation arrives at"):
+        replace(derivation, steps=steps).verify(points=1)
+
+
+def test_index_that_nothing_binds_is_seen(derivation: Derivation) -> None:
+    loss = next(step for step in derivation.steps if step.section == "Loss")
+    wrong = next(iter(loss.after.atoms(Total))).args[0]
+    assert max(Checker(derivation, 0).errors(replace(loss, after=wrong))) > TOLERANCE

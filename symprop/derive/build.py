@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import groupby
 
 from sympy import Expr, Idx, Integer, Symbol
 
@@ -35,6 +36,8 @@ class Builder:
         self.numbers: dict[Symbol, str] = {}
         """The number of the equation that defines a tensor."""
         self.runs: list[Run] = []
+        self.telling: Run | None = None
+        """The layers that the step in the making is told for."""
         self.count = 0
 
     def steps(self) -> Iterator[Step]:
@@ -47,10 +50,17 @@ class Builder:
         yield from self.updates()
 
     def number(self, label: Symbol) -> str:
+        """The numbers of the equations that define a tensor, in all layers told at once."""
+        run = self.telling
+        layers = [label] if run is None else [Symbol(name) for name in run.in_layers(str(label))]
+        found = {number for name in layers if (number := self._number(name))}
+        return ", ".join(f"({number})" for number in sorted(found, key=int)) or "its definition"
+
+    def _number(self, label: Symbol) -> str | None:
         """The number of the equation that defines a tensor, or of the general layer's."""
         told = (Symbol(run.told_label(str(label))) for run in self.runs)
         found = (self.numbers.get(name) for name in (label, *told))
-        return next((f"({number})" for number in found if number), str(label))
+        return next((number for number in found if number), None)
 
     def _numbered(self, step: Step) -> Step:
         self.count += 1
@@ -73,7 +83,9 @@ class Builder:
         for block, run in runs(blocks):
             if run is not None:
                 self.runs.append(run)
+            self.telling = run
             yield block, run
+            self.telling = None
 
     def _definition(
         self,
@@ -115,10 +127,12 @@ class Builder:
         by_number = {label_number(str(delta.label)): delta for delta in rest}
         defined = self.lookup.short.defined
         pairs = [(n, e) for n, delta in by_number.items() for e in defined.get(delta.label, ())]
-        zero = [n for n, delta in by_number.items() if delta.label not in defined]
-        blocks = blocks_of(pairs) + [Block(n, ()) for n in zero]
-        for block, run in self._told(blocks):
+        for block, run in self._told(blocks_of(pairs)):
             yield from self._delta(by_number[block.number], RECURSION, run)
+        zero = [n for n, delta in by_number.items() if delta.label not in defined]
+        for _, alike in groupby(zero, key=lambda n: tuple(self._why_zero(by_number[n]))):
+            for block, run in self._told([Block(n, ()) for n in alike]):
+                yield from self._delta(by_number[block.number], RECURSION, run)
 
     def _delta(self, delta: Tensor, section: str, run: Run | None) -> Iterator[Step]:
         origin = Origin(self.lookup.layer_of(delta))

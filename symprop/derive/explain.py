@@ -204,14 +204,13 @@ class Explainer:
         steps: tuple[Step, ...] = ()
         if self.full:
             steps = self._scalar_road(cotangent, path, whole)
-        conditions = ("at a kink the derivative is the one stated",) * path.slope.has(*KINKED)
+        kinked = ", at a kink as stated" if path.slope.has(*KINKED) else ""
         first = Step(
             "derivative",
             target,
             path.slope,
-            f"from {self.number(path.equation.label)}",
-            conditions,
-            path.equation.origin,
+            f"from {self.number(path.equation.label)}{kinked}",
+            origin=path.equation.origin,
             steps=steps,
         )
         lines = [first]

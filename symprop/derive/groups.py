@@ -48,6 +48,18 @@ class Run:
             lambda found: f"{found[1]}({_offset(int(found[2]) - self.told)})", label
         )
 
+    def in_layers(self, label: str) -> list[str]:
+        """The names in each layer of the run of what is called so in the told layer."""
+        return [self.in_layer(label, layer) for layer in range(self.first, self.last + 1)]
+
+    def in_layer(self, label: str, layer: int) -> str:
+        """The name in one layer of what is called so in the told layer."""
+        for number, there, general in self.exceptions:
+            if number == layer and label == general:
+                return there
+        steps = layer - self.told
+        return NUMBERED.sub(lambda found: f"{found[1]}{int(found[2]) + steps}", label)
+
     def told_label(self, label: str) -> str:
         """The label of the told layer that corresponds to one of a layer of the run."""
         for _, there, general in self.exceptions:

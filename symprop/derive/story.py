@@ -31,7 +31,7 @@ from symprop.printers.document import (
 )
 from symprop.printers.index import Line
 from symprop.printers.matrix import Form
-from symprop.printers.structure import Access, Call, Reduction, Slope, Times
+from symprop.printers.structure import Access, Call, Slope, Times
 from symprop.tensor import label_of
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Teller:
             yield Formulas((self.fact(fact),))
 
     def fact(self, fact: Fact) -> Row:
-        total = Reduction(Symbol("sum"), Arrange(self.names)(fact.value), *fact.over)
+        total = self.node(Total(fact.value, *fact.over), None)
         return Row(Line(total, "=", Arrange(self.names)(fact.equals)), "fact")
 
     def derived(self, step: Step) -> Iterator[Item]:

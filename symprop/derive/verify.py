@@ -8,30 +8,31 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sympy import Expr, Idx, IndexedBase, Symbol
+from sympy import Expr, Idx, Indexed, IndexedBase, Symbol
 
 from symprop.activations import ARGUMENT
-from symprop.derive.activation import SLOPE, function
+from symprop.derive.activation import SLOPE, STORED, function
 from symprop.derive.exact import Exact, difference
 from symprop.derive.exact_matrix import matrix_difference
+from symprop.derive.groups import Run
 from symprop.derive.lookup import Lookup, as_value
 from symprop.derive.matrices import lines_in_matrices
 from symprop.derive.sample import one_sample
 from symprop.derive.step import Step
 from symprop.equation import Equation, Recurrence, flat
-from symprop.errors import DerivationError
+from symprop.errors import DerivationError, LoweringError
 from symprop.formula import Rate, Through, free_indices
 from symprop.passes import lower
 from symprop.printers.matrix import Form, MatrixArrange
 from symprop.printers.structure import Call
 from symprop.program import Program
-from symprop.tensor import Tensor, extent, label_of, subscripts_of
+from symprop.tensor import Tensor, accesses, extent, label_of, renamed_index, subscripts_of
 
 if TYPE_CHECKING:
     from symprop.derive import Derivation
@@ -40,8 +41,8 @@ TOLERANCE = 1e-45
 """Sides that are equal differ by less of their size: difference quotients are good for 1e-58."""
 BACKEND_TOLERANCE = 1e-9
 """The same for float64."""
-MOST_ORACLES = 24
-"""Of deeper networks, so many cotangents are compared with what the loss does."""
+MOST = 12
+"""Of more, so many are checked: cotangents against what the loss does, layers of a run."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ class Verification:
 
 def verify(derivation: Derivation, points: int, seed: int) -> Verification:
     """Check every step; raise at the first that fails."""
+    _check_complete(derivation)
     start = time.perf_counter()
     checks: list[Check] = []
     for point in range(points):
@@ -83,6 +85,19 @@ def verify(derivation: Derivation, points: int, seed: int) -> Verification:
         checks += checker.checks()
         checks += checker.backends() if point == 0 else ()
     return Verification(tuple(checks), points, time.perf_counter() - start)
+
+
+def _check_complete(derivation: Derivation) -> None:
+    """Every parameter's gradient must have been told, by itself or for its layer's run."""
+    told = {
+        name
+        for step in derivation.steps
+        for equation in step.equations
+        for name in (step.run.in_layers(str(equation.label)) if step.run else [str(equation.label)])
+    }
+    missing = [str(t.label) for t in derivation.short.outputs if str(t.label) not in told]
+    if missing:
+        raise DerivationError(f"no step of the derivation arrives at {', '.join(missing)}")
 
 
 class Checker:
@@ -111,6 +126,9 @@ class Checker:
             yield from self._checked(inner, inner if inner.number else result)
         if step.number:
             yield from self._lines_in_matrices(step)
+            yield from self._other_layers(step)
+        if step.rule == "recursion" and step.equations:
+            yield from self._activation(step)
         for error in self.errors(step):
             yield self._held(Check(_named(step, result), step.rule, error), step)
 
@@ -122,6 +140,42 @@ class Checker:
             for line, found in lines_in_matrices(step, names, form):
                 error = matrix_difference(exact, found.value, found.equations, names, form)
                 yield self._held(Check(_named(line, step), "line in matrices", error), line)
+
+    def _activation(self, step: Step) -> Iterator[Check]:
+        """f, f′ and f′ in the stored value, as they stand beside σ′."""
+        delta = self.program.by_label[label_of(step.before)]
+        equation = self.lookup.readers[self.lookup.source(delta).label][0]
+        (element,) = accesses(equation.value)
+        value, *slopes = function(equation)
+        sides = [(equation.target, value)]
+        sides += [(Rate(equation.target, element), slope) for slope in slopes]
+        for before, after in sides:
+            line = after.xreplace({ARGUMENT: element, STORED: equation.target})
+            shown = Step("activation", before, line)
+            yield self._held(Check("activation", "activation", max(self.errors(shown))), shown)
+
+    def _other_layers(self, step: Step) -> Iterator[Check]:
+        """The general line for each layer that it is told for, or for some of many."""
+        run = step.run
+        if run is None or step.rule == "update":
+            return
+        for layer in _some(range(run.first, run.last + 1)):
+            found = self._in_layer(step, run, layer)
+            what = f"{_named(step, step)} for l = {layer}"
+            yield self._held(Check(what, "general line", max(self.errors(found))), found)
+
+    def _in_layer(self, step: Step, run: Run, layer: int) -> Step:
+        """A result as it is for one layer of its run."""
+        known = {str(t.label): t for t in (*self.program.tensors, *self.derivation.short.tensors)}
+        renamed: dict[Expr, Expr] = {}
+        for access in sorted(step.before.atoms(Indexed) | step.after.atoms(Indexed), key=str):
+            tensor = known.get(run.in_layer(str(label_of(access)), layer))
+            if tensor is not None:
+                renamed[access.base.label] = tensor.label
+                pairs = zip(subscripts_of(access), tensor.axes, strict=True)
+                renamed |= {i: renamed_index(a, str(i)) for i, a in pairs if isinstance(i, Idx)}
+        before, after = (side.xreplace(renamed) for side in (step.before, step.after))
+        return Step(step.rule, before, after, origin=step.origin)
 
     def _held(self, check: Check, step: Step) -> Check:
         """The check, if its error is none; else an error that names the step."""
@@ -139,7 +193,7 @@ class Checker:
         """
         try:
             return tuple(self._errors(step))
-        except DerivationError:
+        except (DerivationError, LoweringError):
             return (math.inf,)
 
     def _errors(self, step: Step) -> Iterator[float]:
@@ -148,6 +202,9 @@ class Checker:
             return
         exact = self._where(step)
         free = _free(step)
+        if free_indices(step.after) - free_indices(step.before):
+            yield math.inf
+            return
         expected = self._before(exact, step, free)
         yield difference(self._value(exact, step.after, free), expected)
         if step.equations:
@@ -157,15 +214,15 @@ class Checker:
     def _matrix_error(self, step: Step) -> float:
         """How far a formula of matrix notation is from the equations that it stands for."""
         exact, form = (self.exact, "batch")
-        node, equations = step.after, step.equations
+        node, equations, names = step.after, step.equations, self.derivation.names
         if step.notation == "one sample":
             exact, form = self.sample, "sample"
         for slope in sorted({n for e in equations for n in e.value.atoms(SLOPE)}, key=str):
             known, shown = self._slope(slope), self._slope_in_matrices(slope, form)
             equations = tuple(replace(e, value=e.value.xreplace({slope: known})) for e in equations)
-            calls = {call for call in node.atoms(Call) if call.args[0] == Symbol("sigma_prime")}
-            node = node.xreplace(dict.fromkeys(calls, shown))
-        return matrix_difference(exact, node, equations, self.derivation.names, form)
+            call = Call(Symbol("sigma_prime"), names.access(str(label_of(slope.args[0]))))
+            node = node.xreplace({call: shown})
+        return matrix_difference(exact, node, equations, names, form)
 
     def _slope_in_matrices(self, node: Expr, form: str) -> Expr:
         """The derivative of an activation as a formula of matrix notation."""
@@ -276,8 +333,13 @@ def _named(step: Step, result: Step) -> str:
 
 def _spread(tensors: list[Tensor]) -> list[Tensor]:
     """At most so many of the tensors, evenly chosen."""
-    step = -(-len(tensors) // MOST_ORACLES)
-    return tensors[::step] if tensors else []
+    return list(_some(tensors))
+
+
+def _some(of: Sequence[Any]) -> Sequence[Any]:
+    """At most so many, evenly chosen, the last among them."""
+    step = -(-len(of) // MOST) or 1
+    return of[::-step]
 
 
 def _scalar(number: Any) -> Any:

@@ -94,6 +94,8 @@ def check_hand_derivation(network: Network, formulas: Mapping[str, Any]) -> Hand
         Asked(key, known[known_name("check_hand_derivation", key, known)], formula, stored)
         for key, formula in formulas.items()
     ]
+    for one in asked:
+        one.refuse_itself()
     places = {e.label: n for n, e in enumerate(network.raw_gradients.flat)}
     asked.sort(key=lambda one: places.get(one.tensor.cotangent(1).label, len(places)))
     points = _points(network, [one.tensor for one in asked])

@@ -103,6 +103,19 @@ class Asked:
             names = set(inspect.signature(self.formula).parameters)
         return {name: t for name, t in self.stored.items() if name in names and t.axes}
 
+    def refuse_itself(self) -> None:
+        """Raise where the formula reads what it is a formula for."""
+        if isinstance(self.formula, Equality):
+            names = {str(access.base.label) for access in self.formula.rhs.atoms(Indexed)}
+        elif self.is_written:
+            names = set(self.reads)
+        else:
+            names = set(getattr(getattr(self.formula, "__code__", None), "co_varnames", ()))
+        own = self.tensor.cotangent(1).label
+        itself = sorted(n for n in names if n in self.stored and self.stored[n].label == own)
+        if itself:
+            raise ArgumentError(f"{self.key}: the formula reads {itself[0]}, which it is to give")
+
     def at(self, point: Point) -> Array:
         """The array that the formula gives.
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations, islice, permutations, product
 
 import numpy as np
-from sympy import Add, Expr, Idx, Indexed, IndexedBase, Integer, Pow, Symbol
+from sympy import Add, Expr, Idx, Indexed, IndexedBase, Integer, Pow, S, Symbol
 
 from symprop.backends.numpy import Array
 from symprop.check import difference
@@ -103,6 +103,8 @@ class Search:
     def _first(self, variants: Iterable[Variant], match: Callable[[Formula], str | None]) -> str:
         """The words of the first variant that gives what the person's formula gives."""
         for words, formula in variants:
+            if any(factor.value.has(*SINGULAR) for factor in _factors(formula)):
+                continue
             scale = match(formula)
             if scale is not None and (words or scale):
                 return ", and ".join(filter(None, (words, scale)))
@@ -331,6 +333,10 @@ def ratio_of(given: Array, right: Array) -> float | None:
     largest = int(np.abs(right).argmax())
     ratio = float(given.flat[largest] / right.flat[largest])
     return ratio if ratio and _alike(given, ratio * right) else None
+
+
+SINGULAR = (S.ComplexInfinity, S.NaN)
+"""What a variant may divide into, as by a term left out that was all there is below the line."""
 
 
 def _alike(given: Array, found: Array) -> bool:

@@ -82,7 +82,7 @@ def _node_cost(node: Expr) -> int:
     if isinstance(node, (Add, Mul)):
         division = 30 if any(_is_divisor(argument) for argument in node.args) else 0
         fixed = [argument for argument in node.args if not accesses_elements(argument)]
-        scaling = 10 if any(argument != -1 for argument in fixed) else len(fixed)
+        scaling = 10 * any(argument != -1 for argument in fixed) + (-1 in fixed)
         return 10 * (len(node.args) - len(fixed) - 1) + scaling + division
     if isinstance(node, Pow):
         return _power_cost(node.exp) - (30 if _is_divisor(node) else 0)

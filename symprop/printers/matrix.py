@@ -18,6 +18,7 @@ from symprop.passes.contraction import contraction
 from symprop.printers.arrange import Arrange, factors, split
 from symprop.printers.index import Line
 from symprop.printers.structure import (
+    LARGE,
     Call,
     Fraction,
     Hadamard,
@@ -189,8 +190,11 @@ class MatrixArrange(Arrange):
         lower = self._elementwise([f for f in below if indices(f)])
         over = [self(f) for f in self._ordered([f for f in above if not indices(f)], False)]
         under = [self(f) for f in self._ordered([f for f in below if not indices(f)], False)]
-        over += [Integer(coefficient.p)] if coefficient.p != 1 else []
-        under += [Integer(coefficient.q)] if coefficient.q != 1 else []
+        if coefficient.q > LARGE:
+            over.append(coefficient)
+        else:
+            over += [Integer(coefficient.p)] if coefficient.p != 1 else []
+            under += [Integer(coefficient.q)] if coefficient.q != 1 else []
         if upper is not None and lower is not None:
             upper, lower = Quotient(upper, lower), None
         elif lower is not None:
