@@ -21,7 +21,7 @@ from coefficients import COUNTS, polynomial
 
 DTYPES = ("float32", "float64")
 WORST = {"erf": 1.2, "exp": 0.9, "expm1": 1.6, "log": 0.9, "log1p": 0.9, "tanh": 1.5}
-"""In ulp, as found on all numbers of float32 or millions of float64."""
+"""In ulp, a little over the worst found on millions of numbers (erf in float64: on 80,000)."""
 POINTS = 20_000
 SPECIAL = {
     "erf": {0.0: 0.0, np.inf: 1.0, -np.inf: -1.0},
