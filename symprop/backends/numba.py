@@ -1,4 +1,4 @@
-"""The Numba backend: a schedule as generated source, compiled. The only file that imports numba."""
+"""The Numba backend: a schedule as generated source, compiled. It and numba_math import numba."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import platform
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache, wraps
 from types import ModuleType
@@ -18,8 +18,9 @@ import numpy as np
 from sympy import Expr, Idx, Symbol
 
 import symprop
-from symprop.backends import Array, in_another_thread, outcome
+from symprop.backends import Array, in_another_thread, numba_math, outcome
 from symprop.backends.numba_cache import directory, stored
+from symprop.backends.numba_scalar import VECTORIZABLE
 from symprop.backends.numba_source import Module, arguments, batch_tensors
 from symprop.backends.numpy import Evaluator, size_values, start_array
 from symprop.errors import DataError
@@ -143,7 +144,7 @@ def _load(text: str, dtype: Dtype) -> ModuleType:
 def _versions() -> tuple[str, ...]:
     """What compiled code depends on besides its source; asking for the processor takes 0.5 ms."""
     versions = (symprop.__version__, numba.__version__, np.__version__, platform.python_version())
-    return (*versions, llvmlite.binding.get_host_cpu_name())
+    return (*versions, numba_math.version(), llvmlite.binding.get_host_cpu_name())
 
 
 @lru_cache(maxsize=64)
@@ -269,12 +270,18 @@ class NumbaExecutable:
 
     Every program is a function of one generated module, compiled when it is first called. Threads
     may share an executable: its programs work in the same buffers, so they run one at a time.
+    ``own`` are the functions taken from ``numba_math``, the others are those of ``math``.
 
     Raises LoweringError for a program that cannot be compiled.
     """
 
     def __init__(
-        self, network: Network, optimizer: Any, dtype: Any, values: MutableMapping[str, Array]
+        self,
+        network: Network,
+        optimizer: Any,
+        dtype: Any,
+        values: MutableMapping[str, Array],
+        own: Collection[str] = VECTORIZABLE,
     ):
         self._values, self._dtype = values, np.dtype(dtype)
         self._lock = threading.RLock()
@@ -292,10 +299,10 @@ class NumbaExecutable:
                 ("train", step, [self._loss, *updated]),
             )
         }
-        self.source = self._generated()
+        self.source = self._generated(own)
 
-    def _generated(self) -> str:
-        module = Module(f"A network compiled by symprop in {self._dtype.name}", self._dtype)
+    def _generated(self, own: Collection[str]) -> str:
+        module = Module(f"A network compiled by symprop in {self._dtype.name}", self._dtype, own)
         for name, entry in self._entries.items():
             if name == "train":
                 module.training(name, entry.program, entry.plan, BATCH, self._loss.label)

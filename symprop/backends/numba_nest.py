@@ -5,13 +5,13 @@ from __future__ import annotations
 import builtins
 import keyword
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from sympy import Add, Expr, Idx, Indexed, S, Symbol, cse, numbered_symbols
 
-from symprop.backends.numba_scalar import ScalarPrinter, subscript
+from symprop.backends.numba_scalar import VECTORIZABLE, ScalarPrinter, subscript
 from symprop.equation import Equation
 from symprop.program import Program
 from symprop.steps import Nest, Statement
@@ -21,6 +21,7 @@ INDENT = "    "
 RESERVED = re.compile(
     r"[rsuvw]_\d+|i\d+|(nest|product|gather|fill|stage)_\d+|np|math|numba|F|kernel|entry|OPTIONS"
     r"|first|last|stride|order|total|batch|all_.*|run|predict|loss|gradients|train"
+    rf"|{'|'.join(VECTORIZABLE)}"
 )
 """Names that generated code uses itself."""
 
@@ -90,7 +91,13 @@ class Kernel:
 class NestWriter:
     """Writes one nest: each element is read once, in the outermost loop where it is known."""
 
-    def __init__(self, nest: Nest, program: Program, dtype: np.dtype[np.generic]):
+    def __init__(
+        self,
+        nest: Nest,
+        program: Program,
+        dtype: np.dtype[np.generic],
+        own: Collection[str] = VECTORIZABLE,
+    ):
         self._nest, self._program = nest, program
         self._tokens: dict[Expr, int] = {}
         self._lines: list[list[str]] = [[] for _ in range(len(nest.loops) + 1)]
@@ -101,7 +108,7 @@ class NestWriter:
         self._locals: dict[Expr, str] = {}
         self._shared: dict[Symbol, Expr] = {}
         self._written = {statement.label for statement in nest.statements}
-        self._print = ScalarPrinter(dtype, self._local)
+        self._print = ScalarPrinter(dtype, self._local, own)
 
     def write(self) -> Kernel:
         values = self._values()

@@ -5,7 +5,7 @@ The meaning is that of the interpreter's ``FUNCTIONS``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import reduce
 from typing import Any
 
@@ -22,6 +22,8 @@ CALLS = {
     **{name: name for name in ("asinh", "acosh", "atanh")},
 }
 """Functions of Python's ``math``, which Numba compiles in the type of their argument."""
+VECTORIZABLE = ("erf", "exp", "expm1", "log", "log1p", "tanh")
+"""Those that ``numba_math`` has too."""
 RELATIONS = {Greater: ">", GreaterEqual: ">=", Equal: "=="}
 GREATEST_POWER = 64
 """Up to this exponent a power is a chain of products."""
@@ -29,12 +31,19 @@ SUM, PRODUCT, ATOM = 1, 2, 3
 
 
 class ScalarPrinter:
-    """Prints an expression; ``local`` gives the name of a variable that holds an expression."""
+    """Prints an expression; ``local`` gives the name of a variable that holds an expression,
+    ``own`` are the functions taken from ``numba_math``.
+    """
 
-    def __init__(self, dtype: np.dtype[Any], local: Callable[[Expr], str]):
+    def __init__(
+        self,
+        dtype: np.dtype[Any],
+        local: Callable[[Expr], str],
+        own: Collection[str] = VECTORIZABLE,
+    ):
         self._dtype, self._single = np.dtype(dtype), dtype == np.float32
         self._largest = Integer(int(np.finfo(dtype).max))
-        self._local = local
+        self._local, self._own = local, own
 
     def literal(self, number: Expr) -> str:
         """A number in the program's type."""
@@ -119,7 +128,8 @@ class ScalarPrinter:
     def _function(self, node: Expr) -> tuple[str, int]:
         kind = type(node).__name__
         if kind in CALLS:
-            return f"math.{CALLS[kind]}({self(node.args[0])})", ATOM
+            name = kind if kind in self._own else f"math.{CALLS[kind]}"
+            return f"{name}({self(node.args[0])})", ATOM
         if type(node) in RELATIONS:
             return f"F({self.condition(node)})", ATOM
         if kind == "Absolute":

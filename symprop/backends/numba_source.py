@@ -6,14 +6,15 @@ compiled function.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import numpy as np
 from sympy import Expr, Symbol
 
 from symprop.backends.numba_calls import Call, arguments_of, repeated
 from symprop.backends.numba_nest import INDENT, Kernel, Names, NestWriter
-from symprop.backends.numba_scalar import ScalarPrinter, subscript
+from symprop.backends.numba_scalar import VECTORIZABLE, ScalarPrinter, subscript
 from symprop.program import Program
 from symprop.schedule import split
 from symprop.steps import Fill, Gemm, Loop, Nest, Schedule, Step
@@ -28,7 +29,7 @@ import math
 
 import numba
 import numpy as np
-
+{imports}
 F = np.{dtype}
 OPTIONS = {{"error_model": "numpy", "fastmath": {{"afn", "arcp", "contract", "nsz", "reassoc"}}}}
 kernel = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)
@@ -37,10 +38,15 @@ entry = numba.njit(cache=True, nogil=True, no_cfunc_wrapper=True, **OPTIONS)
 
 
 class Module:
-    """A module in the making: a kernel for each different nest or product, and entries."""
+    """A module in the making: a kernel for each different nest or product, and entries.
 
-    def __init__(self, title: str, dtype: np.dtype[np.generic]):
-        self._title, self._dtype = title, dtype
+    ``own`` are the functions taken from ``numba_math``, the others are those of ``math``.
+    """
+
+    def __init__(
+        self, title: str, dtype: np.dtype[np.generic], own: Collection[str] = VECTORIZABLE
+    ):
+        self._title, self._dtype, self._own = title, dtype, own
         self._kernels: dict[str, tuple[str, Kernel]] = {}
         self._parts: list[str] = []
 
@@ -48,10 +54,16 @@ class Module:
     def text(self) -> str:
         """The whole module."""
         title = "".join(c for c in self._title if c.isprintable() and c not in '\\"')
-        head = PREAMBLE.format(title=title, dtype=self._dtype.name)
         names = dict(self._kernels.values())
-        parts = (names[part].text(part) if part in names else part for part in self._parts)
+        parts = [names[part].text(part) if part in names else part for part in self._parts]
+        head = PREAMBLE.format(title=title, dtype=self._dtype.name, imports=self._imports(parts))
         return "\n\n".join((head, *parts))
+
+    def _imports(self, parts: Iterable[str]) -> str:
+        """The functions that the parts call."""
+        called = {name for part in parts for name in re.findall(r"\b(?<!\.)(\w+)\(", part)}
+        names = ", ".join(sorted(called.intersection(self._own)))
+        return f"\nfrom symprop.backends.numba_math import {names}\n" if names else ""
 
     def entry(self, name: str, program: Program, plan: Schedule) -> None:
         """Add a function that runs a schedule; see ``arguments`` for what it is called with."""
@@ -119,7 +131,7 @@ class Module:
 
     def _call(self, program: Program, step: Nest | Gemm | Fill, names: Names) -> Call:
         if isinstance(step, Nest):
-            kernel = NestWriter(step, program, self._dtype).write()
+            kernel = NestWriter(step, program, self._dtype, self._own).write()
             called = tuple(names[label] for label in kernel.arguments)
             return Call(self._shared("nest", kernel), called)
         if isinstance(step, Gemm):
