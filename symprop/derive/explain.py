@@ -30,7 +30,6 @@ from symprop.formula import Rate, Total
 from symprop.passes import simplifications
 from symprop.passes.algebra import parts_of, tidy
 from symprop.passes.inline import is_free, use_of
-from symprop.primitives import KINKED
 from symprop.program import Program
 from symprop.tensor import Tensor, accesses, indices, label_of, subscripts_of
 
@@ -204,12 +203,11 @@ class Explainer:
         steps: tuple[Step, ...] = ()
         if self.full:
             steps = self._scalar_road(cotangent, path, whole)
-        kinked = ", at a kink as stated" if path.slope.has(*KINKED) else ""
         first = Step(
             "derivative",
             target,
             path.slope,
-            f"from {self.number(path.equation.label)}{kinked}",
+            f"from {self.number(path.equation.label)}",
             origin=path.equation.origin,
             steps=steps,
         )
