@@ -56,7 +56,7 @@ class Step:
 
     @property
     def is_line(self) -> bool:
-        """Whether its steps explain it, rather than being on the way to it, with lines of their own."""
+        """Whether its steps explain it; else they are on the way to it, with lines of their own."""
         return all(inner.detail == "full" for inner in self.steps)
 
     def __str__(self) -> str:
