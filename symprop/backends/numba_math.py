@@ -1,5 +1,5 @@
-"""Exponentials, logarithms, tanh and erf that LLVM can vectorize; ``math``'s are calls, one number
-at a time.
+"""Exponentials, logarithms, tanh, erf and erfc that LLVM can vectorize; ``math``'s are calls, one
+number at a time.
 
 Each formula is a line of arithmetic and selections without branches, for every number of its type:
 ±0, subnormal numbers, ±∞ and NaN. LLVM may contract its products and sums, nothing else, also in a
@@ -22,9 +22,8 @@ from numba.extending import intrinsic
 FLAGS = ("contract",)
 COEFFICIENTS: dict[str, dict[str, tuple[float, ...]]] = {
     "float32": {
-        "exponential": (0.5, 0.16666667, 0.041666467, 0.0083333105, 0.0013933642, 0.00019890981),
+        "exponential": (0.5, 0.16666578, 0.041666556, 0.008363173, 0.0013926176),
         "logarithm": (0.6666667, 0.40000123, 0.28550822, 0.23330468),
-        "tangent": (-0.3333333, 0.13333116, -0.053909834, 0.021311875, -0.0066149123),
         "error": (
             0.12837917,
             -0.37612626,
@@ -34,29 +33,23 @@ COEFFICIENTS: dict[str, dict[str, tuple[float, ...]]] = {
             -0.00080168643,
             7.875875e-05,
         ),
-        "tail": (
-            -2.6389675,
-            -0.843107,
-            -0.041563902,
-            0.010047338,
-            -0.0020128905,
-            0.00028999016,
-            -2.1774422e-05,
-        ),
+        "tangent above": (0.016646687,),
+        "tangent below": (2.0, 0.19995992),
+        "upper above": (0.8716211, 0.83608246, 0.39107683, 0.09412062, 0.008541682),
+        "upper below": (1.0, 2.4010987, 2.479138, 1.3981116, 0.44092852, 0.06653054),
     },
     "float64": {
         "exponential": (
-            0.5,
-            0.1666666666666667,
-            0.04166666666666667,
-            0.008333333333326141,
-            0.0013888888888883752,
-            0.00019841269874800493,
-            2.4801587325533363e-05,
-            2.7557255425746435e-06,
-            2.7557273661348637e-07,
-            2.510520637395701e-08,
-            2.0914679376583935e-09,
+            0.5000000000000001,
+            0.16666666666666669,
+            0.041666666666624164,
+            0.008333333333330065,
+            0.0013888888917196719,
+            0.00019841269863040545,
+            2.4801521322368692e-05,
+            2.7557268480310024e-06,
+            2.7620075879983367e-07,
+            2.5100375832561234e-08,
         ),
         "logarithm": (
             0.666666666666667,
@@ -66,19 +59,6 @@ COEFFICIENTS: dict[str, dict[str, tuple[float, ...]]] = {
             0.18182889125261723,
             0.15331721600556042,
             0.14616449685043406,
-        ),
-        "tangent": (
-            -0.3333333333333333,
-            0.13333333333332728,
-            -0.05396825396745119,
-            0.021869488494452378,
-            -0.008863234415954168,
-            0.003592110618190448,
-            -0.0014556637472391653,
-            0.00058894551539517,
-            -0.00023466287885907128,
-            8.515932180302729e-05,
-            -2.0634899771792012e-05,
         ),
         "error": (
             0.12837916709551256,
@@ -94,24 +74,32 @@ COEFFICIENTS: dict[str, dict[str, tuple[float, ...]]] = {
             1.3720064546777686e-08,
             -7.795898827002142e-10,
         ),
-        "tail": (
-            -2.6389675142347797,
-            -0.8431072563593124,
-            -0.04156109802620376,
-            0.010033825185510782,
-            -0.001977901234308108,
-            0.00023731645118372645,
-            2.6296393757461306e-05,
-            -2.719925639718787e-05,
-            9.671926654588526e-06,
-            -2.1326101231761648e-06,
-            2.0536870493031405e-07,
-            5.7688481110107836e-08,
-            -3.326025188782888e-08,
-            8.482441701608538e-09,
-            -1.312547101758235e-09,
-            1.186337273157865e-10,
-            -4.832654942827939e-12,
+        "tangent above": (0.027774837073948584, 6.608858983932707e-05),
+        "tangent below": (2.0, 0.22221634081456088, 0.001983538914461538),
+        "upper above": (
+            0.8716208329044818,
+            1.6538302057472596,
+            1.5701006671239883,
+            0.9536149598599291,
+            0.4032513565474141,
+            0.12226474425185986,
+            0.026479877951116275,
+            0.003942235334203801,
+            0.00036528604270519955,
+            1.588591929859118e-05,
+        ),
+        "upper below": (
+            1.0,
+            3.3392828969438444,
+            5.184622585366147,
+            4.941778625693561,
+            3.212410296014927,
+            1.4937990685127305,
+            0.5056185089497084,
+            0.12375912096143162,
+            0.021136878293337488,
+            0.0023015571346423733,
+            0.00012374219009418384,
         ),
     },
 }
@@ -119,9 +107,9 @@ COEFFICIENTS: dict[str, dict[str, tuple[float, ...]]] = {
 
 exponential  (eʳ − 1 − r)/r² on |r| ≤ ln 2/2
 logarithm    (2·artanh s − 2s)/s³ in z = s², |s| ≤ 3 − 2√2
-tangent      (tanh(x)/x − 1)/z in z = x², tanh x ≤ ½
 error        erf(x)/x − 1 in z = x², x ≤ 1
-tail         log(erfc(1 + v)/erfc(1))/v on 0 ≤ v ≤ 3 (float32), 5 (float64)
+tangent      tanh(r/2)/r = (1 + z·above)/below in z = r², |r| ≤ ln 2/2
+upper        exp(x²)·erfc(x)·(1 + 2x) = 1 + x·above/below up to where erfc x is 0
 """
 LN2 = {
     "float32": (355 / 512, -0.00021219444005469057),
@@ -151,7 +139,7 @@ class Value:
     def polynomial(self, name: str) -> Value:
         """A polynomial of COEFFICIENTS at this number, by Horner's rule."""
         *rest, last = COEFFICIENTS[self.number.__name__][name]
-        value = last * self + rest.pop()
+        value = Value(self.build, self.constant(last))
         for coefficient in reversed(rest):
             value = value * self + coefficient
         return value
@@ -210,26 +198,40 @@ class Value:
         sign = self.build.and_(other.bits, self.word(1 << self.word.width - 1))
         return self.from_bits(self.build.or_(self.bits, sign))
 
+    def shortened(self) -> Value:
+        """This number without the lower half of its digits: its square is exact."""
+        kept = -1 << (self.digits + 2) // 2
+        return self.from_bits(self.build.and_(self.bits, self.word(kept)))
+
     def select(self, condition: Any, then: Value | float, other: Value | float) -> Value:
         nodes = (v.node if isinstance(v, Value) else self.constant(v) for v in (then, other))
         return Value(self.build, self.build.select(condition, *nodes))
 
     def limited(self, least: float, most: float) -> Value:
         """The nearest number between two; NaN stays."""
-        return self.select(self > most, most, self.select(self < least, least, self))
+        return self.select(self < least, least, self).most(most)
 
-    @property
-    def rounder(self) -> float:
-        """A number plus this is rounded to an integer n, which stands in its last bits."""
-        return float(1.5 * 2**self.digits)
+    def most(self, most: float) -> Value:
+        """The lesser of this number and another; NaN stays."""
+        return self.select(self > most, most, self)
 
-    def rounded(self) -> Value:
-        return self + self.rounder - self.rounder
+    def nearest(self, factor: float, offset: int) -> tuple[Value, Value]:
+        """n, the integer nearest to factor times this number, and a number whose last bits are
+        n + offset: so large that its fraction is rounded away.
+        """
+        large = 1.5 * 2**self.digits + offset
+        ending = self * factor + large
+        return ending - large, ending
 
-    def power_of_two(self) -> Value:
-        """2ⁿ of an integer n, where that is a normal number."""
-        n = self.build.add((self + self.rounder).bits, self.word(self.bias))
-        return self.from_bits(self.build.shl(n, self.word(self.digits)))
+    def power(self) -> Value:
+        """2^(n − bias) of a number whose last bits are n, from 1 to 2·bias."""
+        return self.from_bits(self.build.shl(self.bits, self.word(self.digits)))
+
+    def powers(self) -> tuple[Value, Value]:
+        """Two powers of 2 with the product 2^(n − 2·bias), for exponents out of range."""
+        half = self.build.lshr(self.bits, self.word(1))
+        rest = self.build.sub(self.bits, half)
+        return self.from_bits(half).power(), self.from_bits(rest).power()
 
     def split(self) -> tuple[Value, Value]:
         """m and e of this positive normal number 2ᵉ·m, √½ ≤ m < √2."""
@@ -256,46 +258,49 @@ def _function(formula: Callable[[Value], Value]) -> Any:
     return function
 
 
-def _reduced(x: Value) -> tuple[Value, Value]:
-    """n and p of eˣ = 2ⁿ·(1 + p), with what rounding takes from r = x − n·ln 2."""
+def _reduced(x: Value, offset: int, rest: Value | float = 0) -> tuple[Value, Value]:
+    """p of exp(x + rest) = 2ⁿ·(1 + p), and a number whose last bits are n + offset."""
     high, low = LN2[x.number.__name__]
-    n = (x * (1 / math.log(2))).rounded()
-    first = x - n * high
-    r = first - n * low
-    lost = first - r - n * low
-    return n, r + (lost + r * r * r.polynomial("exponential"))
+    n, ending = x.nearest(1 / math.log(2), offset)
+    r = x - n * high - n * low + rest
+    return r + r * r * r.polynomial("exponential"), ending
 
 
 def _exp(x: Value) -> Value:
-    """eˣ, the power of two in two factors: it may be subnormal. Within 1 ulp."""
-    n, p = _reduced(x.limited(x.of(-104, -746), x.of(89, 710)))
-    half = (n * 0.5).rounded()
-    return (1 + p) * half.power_of_two() * (n - half).power_of_two()
+    """eˣ, the power of two in two factors: it may be subnormal. Within 1.2 ulp."""
+    p, ending = _reduced(x.limited(x.of(-104, -746), x.of(89, 710)), 2 * x.bias)
+    power, rest = ending.powers()
+    return (power * p + power) * rest
 
 
 def _normal_exp(x: Value) -> Value:
     """eˣ where that is a normal number."""
-    n, p = _reduced(x)
-    scale = n.power_of_two()
-    return scale * p + scale
+    p, ending = _reduced(x, x.bias)
+    power = ending.power()
+    return power * p + power
 
 
 def _expm1(x: Value) -> Value:
-    """eˣ − 1. Within 2 ulp."""
-    n, p = _reduced(x.limited(x.of(-20, -40), x.of(89, 710)))
-    half = (n - 1).power_of_two()
+    """eˣ − 1. Within 2.3 ulp."""
+    p, ending = _reduced(x.limited(x.of(-20, -40), x.of(89, 710)), x.bias - 1)
+    half = ending.power()
     value = 2 * (half * p + (half - 0.5))
     return x.select(abs(x) < x.of(2**-26, 2**-55), x, value)
 
 
 def _tanh(x: Value) -> Value:
-    """tanh x, in terms of e^(−2|x|) where it is above ½. Within 2 ulp."""
-    size = abs(x)
-    z = size * size
-    near = size + size * z * z.polynomial("tangent")
-    power = _normal_exp(-2 * size.limited(0, 20))
-    far = 1 - 2 * power / (1 + power)
-    return x.select(size < math.log(3) / 2, near, far).signed_as(x)
+    """tanh x by one division, within 3.4 ulp and never beyond ±1.
+
+    With 2|x| = n·ln 2 + r, tanh(r/2) = b/a and s = 2ⁿ⁻¹ − ½, tanh |x| is the same fraction of
+    s·(a + b) + b and s·(a + b) + a.
+    """
+    size = abs(x).most(x.of(9.02, 19.07))
+    n, ending = (2 * size).nearest(1 / math.log(2), x.bias - 1)
+    r = 2 * size - n * math.log(2)
+    z = r * r
+    a, b = z.polynomial("tangent below"), r + r * z * z.polynomial("tangent above")
+    shared = (ending.power() - 0.5) * (a + b)
+    return ((shared + b) / (shared + a)).signed_as(x)
 
 
 def _composed(f: Value, e: Value, lost: Value | float) -> Value:
@@ -331,17 +336,35 @@ def _log1p(x: Value) -> Value:
     return x.select(abs(x) < x.of(2**-26, 2**-55), x, _defined(value, x, u))
 
 
+def _upper(size: Value) -> Value:
+    """erfc x of x ≥ 0, exp(−x²)/(1 + 2x)·(1 + f) with a fraction f from 0 to 0.2.
+
+    x² is in two parts, the first of them exact.
+    """
+    x = size.most(size.of(10.1, 27.3))
+    short = x.shortened()
+    p, ending = _reduced(-1 * short * short, 2 * x.bias, (short - x) * (short + x))
+    power, rest = ending.powers()
+    value = (power * p + power) / (1 + 2 * x)
+    f = x * x.polynomial("upper above") / x.polynomial("upper below")
+    return (value + value * f) * rest
+
+
 def _erf(x: Value) -> Value:
-    """erf x, beyond 1 in terms of log(1 − erf x). Within 2 ulp."""
+    """erf x, beyond 1 as 1 − erfc x. Within 2 ulp."""
     size = abs(x)
     near = size + size * (size * size).polynomial("error")
-    v = size.limited(0, x.of(4, 6)) - 1
-    far = 1 - _normal_exp(v * v.polynomial("tail") + math.log(math.erfc(1)))
-    return x.select(size < 1, near, far).signed_as(x)
+    return x.select(size < 1, near, 1 - _upper(size)).signed_as(x)
 
 
-FUNCTIONS = {f.__name__[1:]: _function(f) for f in (_erf, _exp, _expm1, _log, _log1p, _tanh)}
-erf, exp, expm1, log, log1p, tanh = FUNCTIONS.values()
+def _erfc(x: Value) -> Value:
+    """1 − erf x, also where that is subnormal. Within 3 ulp."""
+    upper = _upper(abs(x))
+    return x.select(x < 0, 2 - upper, upper)
+
+
+FUNCTIONS = {f.__name__[1:]: _function(f) for f in (_erf, _erfc, _exp, _expm1, _log, _log1p, _tanh)}
+erf, erfc, exp, expm1, log, log1p, tanh = FUNCTIONS.values()
 
 
 def version() -> str:
