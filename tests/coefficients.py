@@ -9,14 +9,16 @@ from mpmath import mp, mpf
 
 DIGITS = 50
 COUNTS = {
-    "float32": {"exponential": 5, "logarithm": 4, "error": 7},
-    "float64": {"exponential": 10, "logarithm": 7, "error": 12},
+    "float32": {"exponential": 5, "logarithm": 4, "error": 9},
+    "float64": {"exponential": 10, "logarithm": 7, "error": 24},
 }
 FRACTIONS = {
     "float32": {"tangent": (1, 1), "upper": (5, 5)},
     "float64": {"tangent": (2, 2), "upper": (10, 10)},
 }
 """How many coefficients fractions have above and below, besides their given constants."""
+ERROR = {"float32": 4, "float64": 6}
+"""From here on erf x is 1."""
 LARGEST = {"float32": 10.1, "float64": 27.3}
 """From here on erfc x is 0."""
 
@@ -31,10 +33,11 @@ def polynomials(dtype: str) -> dict[str, list[mpf]]:
 
 
 def polynomial(name: str, dtype: str) -> list[mpf]:
+    if name == "error":
+        return _error(COUNTS[dtype][name], ERROR[dtype])
     function, interval = {
         "exponential": (_exponential, [-mp.ln2 / 2, mp.ln2 / 2]),
         "logarithm": (_logarithm, [0, (3 - 2 * mp.sqrt(2)) ** 2]),
-        "error": (_error, [0, 1]),
     }[name]
     return list(reversed(mpmath.chebyfit(function, interval, COUNTS[dtype][name])))
 
@@ -72,10 +75,18 @@ def _tangent(z: mpf) -> mpf:
     return mpmath.tanh(r / 2) / r
 
 
-def _error(z: mpf) -> mpf:
-    """erf(x)/x − 1 of z = x²."""
-    x = mpmath.sqrt(z)
-    return (mpmath.erf(x) / x if z > 1e-25 else 2 / mpmath.sqrt(mp.pi)) - 1
+def _error(count: int, width: int) -> list[mpf]:
+    """−log(erfc x)/x − 1 by least squares at Chebyshev's points, errors weighted as they change
+    erf x, relatively.
+    """
+    nodes = [width * (1 + c) / 2 for c in _chebyshev(100)]
+    left, right = mpmath.matrix(len(nodes), count), mpmath.matrix(len(nodes), 1)
+    for row, x in enumerate(nodes):
+        weight = x * mpmath.erfc(x) / mpmath.erf(x)
+        right[row] = weight * (-mpmath.log(mpmath.erfc(x)) / x - 1)
+        for column in range(count):
+            left[row, column] = weight * x**column
+    return list(mpmath.qr_solve(left, right)[0])
 
 
 def _upper(x: mpf) -> mpf:
