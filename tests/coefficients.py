@@ -9,7 +9,7 @@ from mpmath import mp, mpf
 
 DIGITS = 50
 COUNTS = {
-    "float32": {"exponential": 5, "logarithm": 4, "error": 9},
+    "float32": {"exponential": 5, "logarithm": 3, "error": 9},
     "float64": {"exponential": 10, "logarithm": 7, "error": 24},
 }
 FRACTIONS = {
@@ -37,7 +37,7 @@ def polynomial(name: str, dtype: str) -> list[mpf]:
         return _error(COUNTS[dtype][name], ERROR[dtype])
     function, interval = {
         "exponential": (_exponential, [-mp.ln2 / 2, mp.ln2 / 2]),
-        "logarithm": (_logarithm, [0, (3 - 2 * mp.sqrt(2)) ** 2]),
+        "logarithm": (_logarithm, [0, (6 - 4 * mp.sqrt(2)) ** 2]),
     }[name]
     return list(reversed(mpmath.chebyfit(function, interval, COUNTS[dtype][name])))
 
@@ -64,9 +64,9 @@ def _exponential(r: mpf) -> mpf:
 
 
 def _logarithm(z: mpf) -> mpf:
-    """(2·artanh s − 2s)/s³ of z = s²."""
+    """(2·artanh(s/2) − s)/s³ of z = s²."""
     s = mpmath.sqrt(z)
-    return 2 * (mpmath.atanh(s) - s) / s**3 if z > 1e-20 else mpf(2) / 3 + 2 * z / 5
+    return (2 * mpmath.atanh(s / 2) - s) / s**3 if z > 1e-20 else mpf(1) / 12 + z / 80
 
 
 def _tangent(z: mpf) -> mpf:

@@ -7,7 +7,7 @@ import math
 COEFFICIENTS: dict[str, dict[str, tuple[float, ...]]] = {
     "float32": {
         "exponential": (0.5, 0.16666578, 0.041666556, 0.008363173, 0.0013926176),
-        "logarithm": (0.6666667, 0.40000123, 0.28550822, 0.23330468),
+        "logarithm": (0.08333336, 0.012496494, 0.0023109335),
         "error": (
             0.12837917,
             0.63661945,
@@ -38,13 +38,13 @@ COEFFICIENTS: dict[str, dict[str, tuple[float, ...]]] = {
             2.5100375832561234e-08,
         ),
         "logarithm": (
-            0.666666666666667,
-            0.39999999999899505,
-            0.28571428625975487,
-            0.2222221113479508,
-            0.18182889125261723,
-            0.15331721600556042,
-            0.14616449685043406,
+            0.08333333333333337,
+            0.012499999999968595,
+            0.002232142861404335,
+            0.0004340275612264664,
+            8.8783638306942e-05,
+            1.8715480469428762e-05,
+            4.460586451734438e-06,
         ),
         "error": (
             0.12837916709551256,
@@ -104,7 +104,7 @@ COEFFICIENTS: dict[str, dict[str, tuple[float, ...]]] = {
 """Of polynomials, that of the constant first; tests/coefficients.py computes them.
 
 exponential  (eʳ − 1 − r)/r² on |r| ≤ ln 2/2
-logarithm    (2·artanh s − 2s)/s³ in z = s², |s| ≤ 3 − 2√2
+logarithm    (2·artanh(s/2) − s)/s³ in z = s², |s| ≤ 6 − 4√2
 error        −log(erfc x)/x − 1 on 0 ≤ x ≤ 4 (float32), 6 (float64)
 tangent      tanh(r/2)/r = (1 + z·above)/below in z = r², |r| ≤ ln 2/2
 upper        exp(x²)·erfc(x)·(1 + 2x) = 1 + x·above/below up to where erfc x is 0

@@ -149,16 +149,19 @@ class Value:
         rest = self.build.sub(self.bits, half)
         return self.from_bits(half).power(), self.from_bits(rest).power()
 
-    def split(self) -> tuple[Value, Value]:
-        """m and e of this positive normal number 2ᵉ·m, √½ ≤ m < √2."""
+    def exponent(self) -> tuple[Value, Any]:
+        """−e of this positive normal number 2ᵉ·m, √½ ≤ m < √2, and e in the place of exponents."""
         above = round((1 - math.sqrt(0.5)) * 2 ** (self.digits + 1))  # bits from √½ to 1
-        biased = self.build.add(self.bits, self.word(above))
-        biased = self.build.lshr(biased, self.word(self.digits))
+        bits = self.build.add(self.bits, self.word(above))
         start = self.constant(2**self.digits).bitcast(self.word)
-        e = self.from_bits(self.build.or_(biased, start)) - (2**self.digits + self.bias)
-        n = self.build.sub(biased, self.word(self.bias))
-        m = self.build.sub(self.bits, self.build.shl(n, self.word(self.digits)))
-        return self.from_bits(m), e
+        biased = self.build.or_(self.build.lshr(bits, self.word(self.digits)), start)
+        exponent = self.build.and_(bits, self.word(-1 << self.digits))
+        shift = self.build.sub(exponent, self.word(self.bias << self.digits))
+        return (2**self.digits + self.bias) - self.from_bits(biased), shift
+
+    def scaled(self, shift: Any) -> Value:
+        """2⁻ᵉ times this number, e in the place of exponents; this number if e is 0."""
+        return self.from_bits(self.build.sub(self.bits, shift))
 
 
 def _function(formula: Callable[[Value], Value]) -> Any:
@@ -230,14 +233,11 @@ def _tanh(x: Value) -> Value:
     return ((shared + b) / (shared + a)).signed_as(x)
 
 
-def _composed(f: Value, e: Value, lost: Value | float) -> Value:
-    """e·ln 2 + log(1 + f) + lost by artanh(f/(2 + f)), added as in fdlibm's log."""
-    high, low = LN2[f.number.__name__]
-    s = f / (2 + f)
-    z, square = s * s, 0.5 * f * f
-    return e * high - (
-        square - (s * (square + z * z.polynomial("logarithm")) + (e * low + lost)) - f
-    )
+def _composed(f: Value, e: Value) -> Value:
+    """log(1 + f) − e·ln 2 by 2·artanh(s/2) of s = 2f/(2 + f)."""
+    s = f / (1 + 0.5 * f)
+    z = s * s
+    return s + s * z * z.polynomial("logarithm") - e * math.log(2)
 
 
 def _defined(value: Value, x: Value, u: Value) -> Value:
@@ -247,20 +247,19 @@ def _defined(value: Value, x: Value, u: Value) -> Value:
 
 
 def _log(x: Value) -> Value:
-    """log x. Within 1 ulp."""
+    """log x. Within 2.1 ulp."""
     small = x < float(np.finfo(x.number).smallest_normal)
-    m, e = x.select(small, x * 2.0**x.digits, x).split()
-    return _defined(_composed(m - 1, e - x.select(small, x.digits, 0), 0), x, x)
+    y = x.select(small, x * 2.0**x.digits, x)
+    e, shift = y.exponent()
+    return _defined(_composed(y.scaled(shift) - 1, e + x.select(small, x.digits, 0)), x, x)
 
 
 def _log1p(x: Value) -> Value:
-    """log(1 + x), with what rounding takes from u = 1 + x. Within 1 ulp."""
+    """log(1 + x), of 1 + x = 2ᵉ·(1 + f) without rounding. Within 2.4 ulp."""
     u = 1 + x
-    m, e = u.split()
-    lost = x.select(x > 1, 1 - (u - x), x - (u - 1)) / u
-    near = e.equals(0)
-    value = _composed(x.select(near, x, m - 1), e, x.select(near, 0, lost))
-    return x.select(abs(x) < x.of(2**-26, 2**-55), x, _defined(value, x, u))
+    e, shift = u.exponent()
+    twice = Value(x.build, x.constant(2)).scaled(shift)  # 2·2⁻ᵉ, for e up to that of the largest
+    return _defined(_composed(x.scaled(shift) - (1 - 0.5 * twice), e), x, u)
 
 
 def _upper(size: Value) -> Value:
