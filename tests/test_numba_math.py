@@ -78,12 +78,22 @@ def sample(dtype: str) -> Array:
     anything = rng.integers(0, np.iinfo(word).max, POINTS // 4, word).view(dtype)
     scales = np.exp(rng.uniform(-40, 7, POINTS // 4)) * rng.choice([-1, 1], POINTS // 4)
     near = (rng.uniform(-1.5, 1.5, POINTS // 4), rng.uniform(-25, 25, POINTS // 4))
-    rest = np.concatenate([scales, *near]).astype(dtype)
+    rest = np.concatenate([scales, *near, edges(dtype)]).astype(dtype)
     return np.concatenate([anything[np.isfinite(anything)], rest])
 
 
+def edges(dtype: str) -> Array:
+    """Numbers next to which a function overflows, underflows or changes its formula."""
+    kind = np.finfo(dtype)
+    ends = np.log(np.array([kind.max, kind.tiny, kind.smallest_subnormal], dtype))
+    bends = np.array([kind.max, kind.tiny, 1, np.sqrt(0.5), np.sqrt(2), np.log(2) / 4], dtype)
+    near = np.concatenate([ends, ends + np.log(2, dtype=dtype), bends])
+    near = np.concatenate([near, np.nextafter(near, near.dtype.type(0)), near * (1 - kind.eps)])
+    return np.concatenate([near, -near, [kind.tiny / 3, -kind.tiny / 3]])
+
+
 def exactly(name: str, x: float) -> mpmath.mpf:
-    if name in ("log", "log1p") and x <= (0 if name == "log" else -1):
+    if name in ("log", "log1p") and x < (0 if name == "log" else -1):
         return mpmath.nan
     if name == "erfc":
         x = min(x, 99.0)  # far less than any number; mpmath fails at 1e300
@@ -102,9 +112,9 @@ def errors(found: Array, exact: list[mpmath.mpf]) -> Array:
 def _error(y: float, exact: mpmath.mpf, kind: Any) -> float:
     if mpmath.isnan(exact) or y != y:
         return 0.0 if mpmath.isnan(exact) and y != y else np.inf
-    exponent = max(mpmath.frexp(exact)[1] - 1 if exact else kind.minexp, kind.minexp)
     if abs(y) == np.inf:
         return 0.0 if abs(exact) >= float(kind.max) else np.inf
+    exponent = max(mpmath.frexp(exact)[1] - 1 if exact else kind.minexp, kind.minexp)
     return float(abs(y - exact) * mpmath.mpf(2) ** (kind.nmant - exponent))
 
 
@@ -145,6 +155,14 @@ def test_tanh_and_erf_never_leave_their_range(dtype: str) -> None:
     x = np.linspace(-30, 30, 100_001)
     for name in ("erf", "tanh"):
         assert np.abs(applied(name, x, dtype)).max() == 1
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_symmetric_functions_are_symmetric(dtype: str) -> None:
+    x = sample(dtype)
+    for name in ("erf", "sinh", "tanh"):
+        np.testing.assert_array_equal(applied(name, -x, dtype), -applied(name, x, dtype), name)
+    np.testing.assert_array_equal(applied("cosh", -x, dtype), applied("cosh", x, dtype))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -193,6 +211,16 @@ def test_training_is_the_same_with_the_functions_of_math(activation: str) -> Non
     for name, gradient in found[0][1].items():
         scale = np.abs(gradient).max()
         np.testing.assert_allclose(gradient, found[1][1][name], rtol=0, atol=1e-14 * scale)
+
+
+def test_the_version_is_that_of_formulas_and_constants(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = {numba_math: "formulas", numba_coefficients: "constants"}
+    monkeypatch.setattr(numba_math.inspect, "getsource", texts.__getitem__)
+    found = {numba_math.version()}
+    for module in list(texts):
+        texts[module] += " changed"
+        found.add(numba_math.version())
+    assert len(found) == 3
 
 
 def test_compiled_code_is_stored_apart_when_a_formula_changes(
