@@ -178,10 +178,10 @@ def _function(formula: Callable[[Value], Value]) -> Any:
 
 
 def _reduced(x: Value, offset: int, rest: Value | float = 0) -> tuple[Value, Value]:
-    """p of exp(x + rest) = 2ⁿ·(1 + p), and a number whose last bits are n + offset."""
+    """p of exp(x − rest) = 2ⁿ·(1 + p), and a number whose last bits are n + offset."""
     high, low = LN2[x.number.__name__]
     n, ending = x.nearest(1 / math.log(2), offset)
-    r = x - n * high - n * low + rest
+    r = x - n * high - n * low - rest
     return r + r * r * r.polynomial("exponential"), ending
 
 
@@ -269,7 +269,7 @@ def _upper(size: Value) -> Value:
     """
     x = size.most(size.of(10.1, 27.3))
     short = x.shortened()
-    p, ending = _reduced(-1 * short * short, 2 * x.bias, (short - x) * (short + x))
+    p, ending = _reduced(-1 * short * short, 2 * x.bias, (x - short) * (x + short))
     power, rest = ending.powers()
     value = (power * p + power) / (1 + 2 * x)
     f = x * x.polynomial("upper above") / x.polynomial("upper below")
@@ -285,7 +285,7 @@ def _erf(x: Value) -> Value:
 
 
 def _erfc(x: Value) -> Value:
-    """1 − erf x, also where that is subnormal. Within 3 ulp."""
+    """1 − erf x, also where that is subnormal. Within 3.3 ulp."""
     upper = _upper(abs(x))
     return x.select(x < 0, 2 - upper, upper)
 
