@@ -19,7 +19,6 @@ from symprop.backends.numba_body import Body, Kernels, arguments, batch_tensors
 from symprop.backends.numba_calls import Call
 from symprop.backends.numba_nest import INDENT, Names
 from symprop.blocks import ROWS
-from symprop.loops import flattened
 from symprop.program import Program
 from symprop.scope import BATCH
 from symprop.steps import Fill, Nest, Rows, Schedule, Step, Transpose, apart, touched, written
@@ -88,10 +87,16 @@ class TrainingBody(Body):
             yield from self._round(steps)
             yield "wait(barrier, threads)"
             yield from self._stages(list(map(self._added, self._summed(steps))))
-        names = self._names
-        yield "if thread == 0:"
-        yield f"{INDENT}losses[epoch] += np.float64({names[loss]}[0]) * {names[BATCH]}"
+            if loss in self._summed(steps):
+                yield from self._counted(loss)
+        if loss not in self._sums:
+            yield from self._counted(loss)
         yield "wait(barrier, threads)"
+
+    def _counted(self, loss: Symbol) -> Iterator[str]:
+        """The first thread adds the batch to the epoch's loss; it has added up the loss itself."""
+        yield "if thread == 0:"
+        yield f"{INDENT}losses[epoch] += np.float64({self._names[loss]}[0]) * {self._names[BATCH]}"
 
     def _rounds(self) -> Iterator[list[Step]]:
         """The steps between which all threads wait for each other; blocks of rows end a round."""
@@ -139,10 +144,8 @@ class TrainingBody(Body):
         """What a step is shared out by, such as the number of elements; None if it is not."""
         if isinstance(step, Transpose):
             return str(step.target)
-        flat = None
-        if isinstance(step, Nest) and self._module.lanes:
-            flat = flattened(step, self.program)
-        return int(extent(flat.loops[0])) if flat else None
+        flat = self.flat(step) if isinstance(step, Nest) else None
+        return flat[0] if flat else None
 
     def _may_use(self, step: Step, label: Symbol) -> bool:
         """Whether a step need not wait until a sum is added up: each thread uses the elements that
