@@ -1,0 +1,202 @@
+"""What is 0·∞, 0/0 or ∞ on the way to a finite value, and tails that a difference would lose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sympy import (
+    Add,
+    Expr,
+    Function,
+    Integer,
+    Mul,
+    Pow,
+    apart,
+    exp,
+    expand_mul,
+    log,
+    sqrt,
+)
+from sympy.codegen.cfunctions import expm1, log1p
+
+from symprop.passes.algebra import accesses_elements
+from symprop.passes.rule import Rule
+from symprop.primitives import Absolute, Equal, Maximum, Minimum, Select
+from symprop.tensor import accesses
+
+Elements = frozenset[Expr]
+
+
+def _root(node: Expr) -> Expr:
+    """√(u² + v²) = h·√(1 + (l/h)²), h the larger of |u| and |v|, l the smaller."""
+    if not (isinstance(node, Pow) and node.exp.is_Rational and node.exp.q == 2):
+        return node
+    if not isinstance(node.base, Add) or node.base.has(Maximum, Minimum):
+        return node
+    sides = [_side(term) for term in node.base.args]
+    if None in sides or not any(accesses_elements(side) for side in sides if side is not None):
+        return node
+    first, *rest = sorted((s for s in sides if s is not None), key=lambda s: (s.is_number, str(s)))
+    largest = first
+    for side in rest:
+        largest = Maximum(largest, side)
+    if len(rest) == 1:
+        scaled = 1 + (Minimum(first, rest[0]) / largest) ** 2
+    else:
+        scaled = Add(*((side / largest) ** 2 for side in (first, *rest)))
+    value = largest ** (2 * node.exp) * scaled**node.exp
+    if node.exp.is_negative or any(side.is_number for side in rest):
+        return value
+    return Select(Equal(largest, 0), Integer(0), value)
+
+
+def _side(term: Expr) -> Expr | None:
+    """|v| of a term v²; None where it is no square."""
+    factor, rest = term.as_coeff_Mul()
+    if rest == 1:
+        return sqrt(factor) if factor.is_positive else None
+    parts = [part.as_base_exp() for part in Mul.make_args(rest)]
+    if not factor.is_positive or any(not (power / 2).is_Integer for _, power in parts):
+        return None
+    root = Mul(*(base ** (power / 2) for base, power in parts))
+    return sqrt(factor) * Absolute(root)
+
+
+def _distributed(node: Expr) -> Expr:
+    """(u + v/a)·(1 − e^ca) = u·(1 − e^ca) + v·(1 − e^ca)/a."""
+    if not isinstance(node, Mul):
+        return node
+    for difference in node.args:
+        a = _vanishing(difference)
+        for part in node.args if a is not None else ():
+            if isinstance(part, Add) and any(1 / a in Mul.make_args(t) for t in part.args):
+                return node / part / difference * Add(*(t * difference for t in part.args))
+    return node
+
+
+def _vanishing(node: Expr) -> Expr | None:
+    """a of 1 − e^ca and e^ca − 1."""
+    if isinstance(node, Add) and len(node.args) == 2 and abs(node.args[0]) == 1:
+        power = node.args[1] * -node.args[0]
+        if isinstance(power, exp):
+            _, a = power.args[0].as_coeff_Mul()
+            return a if a.is_Symbol or a.is_Indexed else None
+    return None
+
+
+def _slope_at_zero(node: Expr, _targets: Elements = frozenset()) -> Expr:
+    """expm1(c·a)/a = c where a = 0."""
+    if not isinstance(node, Mul):
+        return node
+    for part in node.args:
+        if isinstance(part, expm1):
+            factor, a = part.args[0].as_coeff_Mul()
+            if 1 / a in node.args:
+                return Select(Equal(a, 0), node / part * a * factor, node)
+    return node
+
+
+def _entropy(node: Expr, _targets: Elements = frozenset()) -> Expr:
+    """u · log v = 0 where u = 0, even if v = 0 there."""
+    if not isinstance(node, Mul):
+        return node
+    logarithms = [p for p in node.args if isinstance(p, (log, log1p)) and accesses(p)]
+    weight = Mul(*(p for p in node.args if p not in logarithms and accesses_elements(p)))
+    if len(logarithms) != 1 or weight == 1 or weight.has(Pow, Function):
+        return node
+    return Select(Equal(weight, 0), 0, node)
+
+
+def _absent(node: Expr, targets: Elements = frozenset()) -> Expr:
+    """y/p = 0 where y = 0, even if p = 0 there: that of y·log p, which is 0 for every p."""
+    if not isinstance(node, Mul) or not any(_below(node)):
+        return node
+    weight = Mul(*(p for p in node.args if not isinstance(p, Pow) and accesses_elements(p)))
+    read = _elements(weight)
+    if weight == 1 or not read <= targets or weight.has(Function):
+        return node
+    return Select(Equal(weight, 0), 0, node)
+
+
+def _corner(node: Expr, targets: Elements = frozenset()) -> Expr:
+    """(p − y)/(p·(1 − p)) = (1 − y)/(1 − p) − y/p at p = 0 and p = 1, where it may be 0/0."""
+    if not isinstance(node, Mul):
+        return node
+    below = [b for b in _below(node) if not _elements(b) & targets]
+    mixed = [p for p in node.args if isinstance(p, Add) and _elements(p) & targets]
+    read = frozenset().union(*map(_elements, below)) if below else frozenset()
+    if len(read) != 1 or len(mixed) != 1 or not read <= _elements(mixed[0]):
+        return node
+    (p,) = read
+    if not all(b.is_polynomial(p) for b in below) or not mixed[0].is_polynomial(p):
+        return node
+    spread = apart(expand_mul(mixed[0]) / Mul(*below), p)
+    rest = node / mixed[0] * Mul(*below)
+    if not isinstance(spread, Add):
+        return node
+    apart_terms = Add(*(_absent(_one_fraction(term), targets) for term in spread.args))
+    return Select(Equal(Mul(*below), 0), rest * apart_terms, node)
+
+
+def _one_fraction(term: Expr) -> Expr:
+    return term.factor()
+
+
+def _below(node: Mul) -> Iterator[Expr]:
+    """What a product divides by."""
+    for part in node.args:
+        if isinstance(part, Pow) and part.exp == -1 and accesses_elements(part):
+            yield part.base
+
+
+def _elements(node: Expr) -> Elements:
+    return frozenset(access for access in accesses(node) if not access.is_integer)
+
+
+EDGES = (
+    Rule(
+        "root of squares",
+        "√(u² + v²)",
+        "h·√(1 + (l/h)²), h and l the larger and the smaller of |u| and |v|",
+        "every u and v: u² overflows for |u| > 1.3e154 (1.8e19 in float32), underflows below the "
+        "inverse",
+        _root,
+    ),
+    Rule(
+        "common difference",
+        "(u + v/a)·(1 − exp(−a))",
+        "u·(1 − exp(−a)) + v·((1 − exp(−a))/a)",
+        "every a: 1/a overflows where 1 − exp(−a) underflows",
+        _distributed,
+    ),
+)
+"""The rules that rewrite what they find."""
+
+GUARDS = (
+    Rule(
+        "slope at zero",
+        "(1 − exp(−a))/a",
+        "1 where a = 0",
+        "a = 0: 0/0",
+        _slope_at_zero,
+        "edge",
+    ),
+    Rule("entropy", "u·log(v)", "0 where u = 0", "u = 0: 0·∞ where v = 0 too", _entropy, "edge"),
+    Rule(
+        "corner",
+        "(p − y)/(p·(1 − p))",
+        "(1 − y)/(1 − p) − y/p where the denominator is 0",
+        "p = 0 and p = 1: 0/0 where y = p",
+        _corner,
+        "edge",
+    ),
+    Rule(
+        "absent target",
+        "y/p",
+        "0 where y = 0",
+        "y = 0: 0/0 where p = 0 too; y·log(p) is 0 there for every p",
+        _absent,
+        "edge",
+    ),
+)
+"""The rules that choose what a value is at a point."""
