@@ -67,20 +67,23 @@ def _distributed(node: Expr) -> Expr:
     if not isinstance(node, Mul):
         return node
     for difference in node.args:
-        a = _vanishing(difference)
-        for part in node.args if a is not None else ():
+        found = _vanishing(difference)
+        if found is None:
+            continue
+        a, value = found
+        for part in node.args:
             if isinstance(part, Add) and any(1 / a in Mul.make_args(t) for t in part.args):
-                return node / part / difference * Add(*(t * difference for t in part.args))
+                return node / part / difference * Add(*(t * value for t in part.args))
     return node
 
 
-def _vanishing(node: Expr) -> Expr | None:
-    """a of 1 − e^ca and e^ca − 1."""
+def _vanishing(node: Expr) -> tuple[Expr, Expr] | None:
+    """a of 1 − e^ca and e^ca − 1, and the difference by expm1."""
     if isinstance(node, Add) and len(node.args) == 2 and abs(node.args[0]) == 1:
-        power = node.args[1] * -node.args[0]
-        if isinstance(power, exp):
-            _, a = power.args[0].as_coeff_Mul()
-            return a if a.is_Symbol or a.is_Indexed else None
+        sign, power = -node.args[0], node.args[1] * -node.args[0]
+        _, a = power.args[0].as_coeff_Mul() if isinstance(power, exp) else (0, node)
+        if a.is_Symbol or a.is_Indexed:
+            return a, sign * expm1(power.args[0])
     return None
 
 

@@ -32,7 +32,7 @@ def opened(value: Expr, stored: Mapping[Symbol, Stored]) -> Expr:
     changed = {}
     for logarithm in sorted(value.atoms(log), key=str):
         argument = _opened(logarithm.args[0], stored)
-        if argument != logarithm.args[0] and _gains(argument):
+        if _gains(argument) and not _gains(logarithm.args[0]):
             changed[logarithm] = log(argument)
     return value.xreplace(changed) if changed else value
 
@@ -178,13 +178,16 @@ def _log1p(node: Expr) -> Expr:
 
 
 def _expm1(node: Expr) -> Expr:
-    """eᵘ − 1 = expm1 u and 1 − eᵘ = −expm1 u, where βᵗ is e^(t log β)."""
-    if isinstance(node, Add) and len(node.args) == 2 and abs(node.args[0]) == 1:
-        sign, power = -node.args[0], node.args[1] * -node.args[0]
+    """c·eᵘ − c = c·expm1 u in a sum, where βᵗ is e^(t log β)."""
+    if not isinstance(node, Add) or not node.args[0].is_number:
+        return node
+    number, *terms = node.args
+    for term in terms:
+        power = -term / number
         if isinstance(power, exp):
-            return sign * expm1(power.args[0])
+            return node - number - term - number * expm1(power.args[0])
         if isinstance(power, Pow) and power.base.is_positive and accesses(power.exp):
-            return sign * expm1(power.exp * log(power.base))
+            return node - number - term - number * expm1(power.exp * log(power.base))
     return node
 
 

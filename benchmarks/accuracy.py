@@ -1,0 +1,421 @@
+"""How exact the built-in functions are: worst errors in ulp against mpmath's 50 digits.
+
+    python benchmarks/accuracy.py            # writes docs/accuracy.md
+    python benchmarks/accuracy.py --points 2000
+
+Every activation, every loss, and their gradients are computed as in training: differentiated,
+simplified, lowered, and compiled by the Numba backend. What they are compared with is written here
+by hand, in forms that lose nothing at 50 digits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import llvmlite
+import mpmath
+import numba
+import numpy as np
+import symprop
+import sympy
+from mpmath import mpf
+from symprop.activations import ACTIVATIONS
+from symprop.adjoint import backward
+from symprop.backends.numba import run
+from symprop.losses import LOSSES, outputs, prediction, target
+from symprop.passes import lower, simplify_gradients
+from symprop.program import Program
+from symprop.scope import BATCH, Scope, index
+from symprop.tensor import Tensor
+
+Array = np.ndarray[Any, Any]
+Exact = Callable[..., mpf]
+DIGITS = 50
+DTYPES = ("float32", "float64")
+REPORT = Path(__file__).parents[1] / "docs" / "accuracy.md"
+
+
+def logistic(z: mpf) -> mpf:
+    return 1 / (1 + mpmath.exp(-z))
+
+
+def softplus(z: mpf) -> mpf:
+    return mpmath.log1p(mpmath.exp(z)) if z < 100 else z + mpmath.exp(-z)
+
+
+def normal(z: mpf) -> mpf:
+    """The distribution function of the normal distribution."""
+    if abs(z) > 1000:
+        return mpf(z > 0)
+    return mpmath.erfc(-z / mpmath.sqrt(2)) / 2
+
+
+def density(z: mpf) -> mpf:
+    return mpmath.exp(-z * z / 2) / mpmath.sqrt(2 * mpmath.pi)
+
+
+def tanh(z: mpf) -> mpf:
+    return mpmath.tanh(z) if abs(z) < 1000 else mpmath.sign(z)
+
+
+def sech2(z: mpf) -> mpf:
+    e = mpmath.exp(-2 * abs(z))
+    return 4 * e / (1 + e) ** 2
+
+
+def log_cosh(z: mpf) -> mpf:
+    if abs(z) < 1:
+        return mpmath.log1p(2 * mpmath.sinh(z / 2) ** 2)
+    return abs(z) + mpmath.log1p(mpmath.exp(-2 * abs(z))) - mpmath.log(2)
+
+
+ALPHA, SCALE = (
+    mpf("1.6732632423543772848170429916717"),
+    mpf("1.0507009873554804934193349852946"),
+)
+REFERENCES: dict[str, tuple[Exact, Exact]] = {
+    "linear": (lambda z: z, lambda z: mpf(1)),
+    "relu": (lambda z: max(z, mpf(0)), lambda z: mpf(z > 0)),
+    "leaky_relu": (
+        lambda z: z if z > 0 else z / 100,
+        lambda z: mpf(1) if z > 0 else mpf(1) / 100,
+    ),
+    "elu": (
+        lambda z: z if z > 0 else mpmath.expm1(z),
+        lambda z: mpf(1) if z > 0 else mpmath.exp(z),
+    ),
+    "selu": (
+        lambda z: SCALE * (z if z > 0 else ALPHA * mpmath.expm1(z)),
+        lambda z: SCALE * (1 if z > 0 else ALPHA * mpmath.exp(z)),
+    ),
+    "gelu": (lambda z: z * normal(z), lambda z: normal(z) + z * density(z)),
+    "sigmoid": (logistic, lambda z: logistic(z) * logistic(-z)),
+    "tanh": (tanh, sech2),
+    "softplus": (softplus, logistic),
+    "silu": (lambda z: z * logistic(z), lambda z: logistic(z) * (1 + z * logistic(-z))),
+    "mish": (
+        lambda z: z * tanh(softplus(z)),
+        lambda z: tanh(softplus(z)) + z * sech2(softplus(z)) * logistic(z),
+    ),
+    "softsign": (lambda z: z / (1 + abs(z)), lambda z: 1 / (1 + abs(z)) ** 2),
+    "hard_tanh": (lambda z: max(mpf(-1), min(mpf(1), z)), lambda z: mpf(-1 < z < 1)),
+}
+"""Each elementwise activation and its derivative."""
+
+
+def log(x: mpf, less: mpf | None = None) -> mpf:
+    """log x, from x − 1 where that is given."""
+    if not x:
+        return -mpmath.inf
+    return mpmath.log(x) if less is None else mpmath.log1p(less)
+
+
+def times(weight: mpf, value: Callable[[], mpf]) -> mpf:
+    """0 where the weight is 0, whatever the value."""
+    return weight * value() if weight else mpf(0)
+
+
+def over(above: mpf, below: mpf) -> mpf:
+    """0 where the numerator is 0; infinite where the denominator is."""
+    return above / below if below else mpmath.sign(above) * mpmath.inf if above else mpf(0)
+
+
+LOSS_REFERENCES: dict[str, tuple[Exact, Exact]] = {
+    "mse": (lambda p, y: (p - y) ** 2, lambda p, y: 2 * (p - y)),
+    "mae": (lambda p, y: abs(p - y), lambda p, y: mpmath.sign(p - y)),
+    "huber": (
+        lambda p, y: (p - y) ** 2 / 2 if abs(p - y) <= 1 else abs(p - y) - mpf(1) / 2,
+        lambda p, y: max(mpf(-1), min(mpf(1), p - y)),
+    ),
+    "log_cosh": (lambda p, y: log_cosh(p - y), lambda p, y: tanh(p - y)),
+    "hinge": (
+        lambda p, y: max(mpf(0), 1 - y * p),
+        lambda p, y: -y if 1 - y * p > 0 else mpf(0),
+    ),
+    "binary_cross_entropy": (
+        lambda p, y: -times(y, lambda: log(p)) - times(1 - y, lambda: log(1 - p, -p)),
+        lambda p, y: over(1 - y, 1 - p) - over(y, p),
+    ),
+    "cross_entropy": (lambda p, y: -times(y, lambda: log(p)), lambda p, y: -over(y, p)),
+    "poisson": (lambda p, y: p - times(y, lambda: log(p)), lambda p, y: 1 - over(y, p)),
+}
+"""Each loss of one output and its derivative by the prediction."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A value and its gradient as programs compute them, and as they are."""
+
+    name: str
+    program: Program
+    found: tuple[str, str]
+    """The labels of value and gradient."""
+    exact: tuple[Exact, Exact]
+    inputs: Callable[[str, int], dict[str, Array]]
+    """What is given, by label, for a type and a number of points."""
+
+    def rows(self, given: dict[str, Array]) -> Iterator[tuple[float, ...]]:
+        """What each element of the value depends on."""
+        return zip(*(column.tolist() for column in given.values()), strict=True)
+
+
+class OfRows(Case):
+    """A case whose elements depend on a whole row: each row with the place of the element."""
+
+    def rows(self, given: dict[str, Array]) -> Iterator[tuple[float, ...]]:
+        for row in np.concatenate(list(given.values()), axis=1).tolist():
+            for place in range(len(row) // len(given)):
+                yield (*row, place)
+
+
+def derived(scope: Scope, value: Tensor, by: Tensor) -> Program:
+    """A value for every b and the gradient of its sum, as they are trained."""
+    total = scope.tensor("total")
+    at = value.axes
+    scope.define(total[()], value[at], over=at)
+    forward = scope.freeze(outputs=(value, total))
+    program = simplify_gradients(forward + backward(forward, total, (by,)))
+    return lower(program)
+
+
+def activation_case(name: str) -> Case:
+    scope = Scope()
+    axes = (index("b", BATCH),)
+    z, a = scope.tensor("z", axes, role="input"), scope.tensor("a", axes)
+    ACTIVATIONS[name].apply(scope, z, a)
+    labels = ("a", str(z.cotangent(1).label))
+    return Case(name, derived(scope, a, z), labels, REFERENCES[name], lambda d, n: {"z": sweep(d, n)})
+
+
+def loss_case(name: str) -> Case:
+    scope = Scope()
+    axes = (index("b", BATCH),)
+    p, y = scope.tensor("p", axes, role="input"), scope.tensor("y", axes, role="target")
+    loss = scope.tensor("loss", axes)
+    values = {prediction: p[axes], target: y[axes], outputs: sympy.Integer(1)}
+    scope.define(loss[axes], LOSSES[name].expression.xreplace(values))
+    labels = ("loss", str(p.cotangent(1).label))
+    return Case(name, derived(scope, loss, p), labels, LOSS_REFERENCES[name], pairs(name))
+
+
+def from_logits(activation: str, name: str, exact: tuple[Exact, Exact]) -> Case:
+    """A loss behind the activation that goes with it, by the logit."""
+    scope = Scope()
+    axes = (index("b", BATCH),)
+    z, y = scope.tensor("z", axes, role="input"), scope.tensor("y", axes, role="target")
+    p, loss = scope.tensor("p", axes), scope.tensor("loss", axes)
+    ACTIVATIONS[activation].apply(scope, z, p)
+    values = {prediction: p[axes], target: y[axes], outputs: sympy.Integer(1)}
+    scope.define(loss[axes], LOSSES[name].expression.xreplace(values))
+    labels = ("loss", str(z.cotangent(1).label))
+
+    def inputs(dtype: str, points: int) -> dict[str, Array]:
+        given = pairs(name)(dtype, points)
+        logits = sweep(dtype, points)
+        return {"z": np.resize(logits, len(given["y"])), "y": given["y"]}
+
+    return Case(f"{activation} + {name}", derived(scope, loss, z), labels, exact, inputs)
+
+
+def sweep(dtype: str, points: int) -> Array:
+    """Numbers of the whole range: zeros, subnormals, powers of two, edges, and many at random."""
+    kind, rng = np.finfo(dtype), np.random.default_rng(0)
+    word = np.uint32 if dtype == "float32" else np.uint64
+    powers = np.exp2(np.arange(kind.minexp - kind.nmant, kind.maxexp)).astype(dtype)
+    small = kind.smallest_subnormal * rng.integers(1, 1 << kind.nmant, 50).astype(dtype)
+    edges = np.array([*EDGES[dtype], float(kind.max)], dtype)
+    near = (np.nextafter(edges, edges.dtype.type(0)), np.nextafter(edges, kind.max))
+    share = points // 6
+    wide = float(EDGES[dtype][-1]) * 1.1
+    anything = rng.integers(0, np.iinfo(word).max, share, word).view(dtype)
+    random = [rng.uniform(-reach, reach, share) for reach in (1, 4, 25, wide)]
+    random.append(np.exp(rng.uniform(-30, 8, share)))
+    parts = (powers, small, edges, *near, *random)
+    found = np.concatenate([np.asarray(part, dtype) for part in parts])
+    found = np.concatenate([np.array([0.0, -0.0], dtype), found, -found, anything])
+    return found[np.isfinite(found)]
+
+
+def logit_rows(dtype: str, points: int) -> dict[str, Array]:
+    """Three logits, from close together to far apart, each with each class as the target."""
+    rng, number = np.random.default_rng(1), points // 18
+    reach = float(EDGES[dtype][-1])
+    rows = [rng.normal(size=(number, 3)) * size for size in (1e-3, 1, 5, reach / 4, reach, 1e4)]
+    rows.append(np.array([[1000, 0, -1000], [0, 0, 0], [-1e30, 0, 1e30], [40, 0, 0]]))
+    logits = np.concatenate(rows).astype(dtype)
+    return {"z": np.repeat(logits, 3, axis=0), "y": np.tile(np.eye(3, dtype=dtype), (len(logits), 1))}
+
+
+EDGES = {
+    "float32": (0.5, 1, 8, 17.3, 87.34, 88.02, 88.72, 88.73, 89.4, 103.28, 103.97, 104),
+    "float64": (0.5, 1, 8, 37.5, 40, 354.9, 708.4, 709.78, 709.79, 710.4, 744.4, 745.13, 746),
+}
+"""Where exponentials, their squares and hyperbolic functions begin to overflow and underflow."""
+
+TARGETS = {
+    "": (-3.0, 0.0, 0.1, 1.0, 1e10),
+    "sign": (-1.0, 1.0),
+    "probability": (0.0, 1.0, 0.5, 0.1, 1e-20),
+    "classes": (0.0, 1.0),
+    "count": (0.0, 1.0, 2.0, 100.0),
+}
+
+
+def pairs(name: str) -> Callable[[str, int], dict[str, Array]]:
+    """Predictions that a loss may be given, each with every target."""
+    labels = LOSSES[name].labels
+
+    def inputs(dtype: str, points: int) -> dict[str, Array]:
+        targets = np.array(TARGETS[labels], dtype)
+        p = sweep(dtype, points // len(targets))
+        if labels in ("probability", "classes"):
+            p = np.abs(np.concatenate([p[np.abs(p) <= 1], 1 - p[np.abs(p) < 1] ** 2]))
+        if labels == "count":
+            p = np.abs(p)
+        grid = np.meshgrid(p, targets)
+        return {"p": grid[0].ravel(), "y": grid[1].ravel()}
+
+    return inputs
+
+
+@dataclass(frozen=True)
+class Error:
+    """The worst error of a value: in its own ulp, in ulp of 1 or of itself if that is more."""
+
+    ulp: float
+    plain: float
+    where: tuple[float, ...]
+    lost: int
+    """How often the value is not finite although the true one is."""
+
+
+def measured(case: Case, dtype: str, points: int) -> tuple[Error, Error]:
+    """The worst errors of value and gradient."""
+    given = case.inputs(dtype, points)
+    values = run(case.program, given, dtype)
+    rows = list(case.rows(given))
+    return tuple(  # type: ignore[return-value]
+        worst(values[label], rows, exact, dtype)
+        for label, exact in zip(case.found, case.exact, strict=True)
+    )
+
+
+def worst(found: Array, rows: list[tuple[float, ...]], exact: Exact, dtype: str) -> Error:
+    kind = np.finfo(dtype)
+    largest, ulps, plain, lost = mpf(float(kind.max)), [], [], 0
+    with mpmath.workdps(DIGITS):
+        for value, row in zip(found.ravel().tolist(), rows, strict=True):
+            true = exact(*map(mpf, row))
+            if abs(true) > largest:
+                error = 0.0 if abs(value) >= float(kind.max) * 0.999 else mpmath.inf
+                ulps.append(float(error)), plain.append(float(error))
+                continue
+            if not np.isfinite(value):
+                lost += 1
+                ulps.append(np.inf), plain.append(np.inf)
+                continue
+            gap = abs(mpf(value) - true)
+            ulps.append(float(gap / spacing(true, kind)))
+            plain.append(float(gap / max(abs(true), 1) / mpf(float(kind.eps))))
+    place = int(np.argmax(ulps))
+    return Error(ulps[place], max(plain), rows[place], lost)
+
+
+def spacing(true: mpf, kind: Any) -> mpf:
+    """The distance of neighbouring numbers at a true value."""
+    exponent = max(mpmath.frexp(true)[1] - 1 if true else kind.minexp, kind.minexp)
+    return mpf(2) ** (int(exponent) - kind.nmant)
+
+
+def softmax_case(name: str, exact: tuple[Exact, Exact]) -> Case:
+    """softmax itself, with the derivative of the target's probability; or a loss behind it."""
+    scope = Scope()
+    axes = (index("b", BATCH), index("j", 3))
+    z, y = scope.tensor("z", axes, role="input"), scope.tensor("y", axes, role="target")
+    p, loss = scope.tensor("p", axes), scope.tensor("loss", axes)
+    ACTIVATIONS["softmax"].apply(scope, z, p)
+    values = {prediction: p[axes], target: y[axes], outputs: sympy.Integer(1)}
+    expression = LOSSES[name].expression if name else prediction * target
+    scope.define(loss[axes], expression.xreplace(values))
+    if name == "cross_entropy":
+        scope.fact(y[axes], axes[1:], sympy.Integer(1), "one-hot")
+    labels = ("loss" if name else "p", str(z.cotangent(1).label))
+    title = f"softmax + {name}" if name else "softmax"
+    return OfRows(title, derived(scope, loss, z), labels, exact, logit_rows)
+
+
+def rest_of(*row: float) -> tuple[list[mpf], list[mpf], int]:
+    """The probabilities, 1 minus each of them, the place."""
+    *numbers, place = row
+    logits, k = numbers[:3], int(place)
+    powers = [mpmath.exp(z - max(logits)) for z in logits]
+    total = sum(powers)
+    rests = [sum(p for i, p in enumerate(powers) if i != k) / total for k in range(3)]
+    return [p / total for p in powers], rests, k
+
+
+def softmax(*row: float) -> mpf:
+    probabilities, _, k = rest_of(*row)
+    return probabilities[k]
+
+
+def softmax_slope(*row: float) -> mpf:
+    """∂p_t/∂z_k of the target t."""
+    p, rest, k = rest_of(*row)
+    t = row[3:6].index(1)
+    return p[t] * (rest[t] if k == t else -p[k])
+
+
+def softmax_loss(*row: float) -> mpf:
+    """−y log p_k, with the other classes' part of the sum where p_k is nearly 1."""
+    p, rest, k = rest_of(*row)
+    if not row[3 + k]:
+        return mpf(0)
+    return -(mpmath.log1p(-rest[k]) if rest[k] < 0.5 else mpmath.log(p[k]))
+
+
+def softmax_delta(*row: float) -> mpf:
+    p, rest, k = rest_of(*row)
+    return -rest[k] if row[3 + k] else p[k]
+
+
+def cases() -> Iterator[Case]:
+    """All rows of the table."""
+    yield from map(activation_case, REFERENCES)
+    yield softmax_case("", (softmax, softmax_slope))
+    yield from map(loss_case, LOSS_REFERENCES)
+    yield softmax_case("cross_entropy", (softmax_loss, softmax_delta))
+    yield from_logits(
+        "sigmoid",
+        "binary_cross_entropy",
+        (
+            lambda z, y: y * softplus(-z) + (1 - y) * softplus(z),
+            lambda z, y: (1 - y) * logistic(z) - y * logistic(-z),
+        ),
+    )
+    yield from_logits(
+        "softplus",
+        "poisson",
+        (
+            lambda z, y: softplus(z) - times(y, lambda: mpmath.log(softplus(z))),
+            lambda z, y: logistic(z) * (1 - y / softplus(z)),
+        ),
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--points", type=int, default=1200)
+    parser.add_argument("--only", default="")
+    args = parser.parse_args()
+    for case in cases():
+        if args.only and not case.name.startswith(args.only):
+            continue
+        for d in DTYPES:
+            f, g = measured(case, d, args.points)
+            print(f"{case.name:22} {d} f {f.ulp:9.3g} {f.plain:7.2g} lost {f.lost} {f.where!s:32.32} | g {g.ulp:9.3g} {g.plain:7.2g} lost {g.lost} {g.where}", flush=True)
