@@ -189,7 +189,9 @@ def activation_case(name: str) -> Case:
     z, a = scope.tensor("z", axes, role="input"), scope.tensor("a", axes)
     ACTIVATIONS[name].apply(scope, z, a)
     labels = ("a", str(z.cotangent(1).label))
-    return Case(name, derived(scope, a, z), labels, REFERENCES[name], lambda d, n: {"z": sweep(d, n)})
+    return Case(
+        name, derived(scope, a, z), labels, REFERENCES[name], lambda d, n: {"z": sweep(d, n)}
+    )
 
 
 def loss_case(name: str) -> Case:
@@ -248,7 +250,10 @@ def logit_rows(dtype: str, points: int) -> dict[str, Array]:
     rows = [rng.normal(size=(number, 3)) * size for size in (1e-3, 1, 5, reach / 4, reach, 1e4)]
     rows.append(np.array([[1000, 0, -1000], [0, 0, 0], [-1e30, 0, 1e30], [40, 0, 0]]))
     logits = np.concatenate(rows).astype(dtype)
-    return {"z": np.repeat(logits, 3, axis=0), "y": np.tile(np.eye(3, dtype=dtype), (len(logits), 1))}
+    return {
+        "z": np.repeat(logits, 3, axis=0),
+        "y": np.tile(np.eye(3, dtype=dtype), (len(logits), 1)),
+    }
 
 
 EDGES = {
@@ -418,4 +423,7 @@ if __name__ == "__main__":
             continue
         for d in DTYPES:
             f, g = measured(case, d, args.points)
-            print(f"{case.name:22} {d} f {f.ulp:9.3g} {f.plain:7.2g} lost {f.lost} {f.where!s:32.32} | g {g.ulp:9.3g} {g.plain:7.2g} lost {g.lost} {g.where}", flush=True)
+            print(
+                f"{case.name:22} {d} f {f.ulp:9.3g} {f.plain:7.2g} lost {f.lost} {f.where!s:32.32} | g {g.ulp:9.3g} {g.plain:7.2g} lost {g.lost} {g.where}",
+                flush=True,
+            )

@@ -11,6 +11,7 @@ from sympy import (
     Integer,
     Mul,
     Pow,
+    Rational,
     apart,
     exp,
     expand_mul,
@@ -21,10 +22,12 @@ from sympy.codegen.cfunctions import expm1, log1p
 
 from symprop.passes.algebra import accesses_elements
 from symprop.passes.rule import Rule
-from symprop.primitives import Absolute, Equal, Maximum, Minimum, Select
+from symprop.primitives import Absolute, Equal, Greater, Maximum, Minimum, Select
 from symprop.tensor import accesses
 
 Elements = frozenset[Expr]
+SMALL = Rational(1, 10**30)
+"""Denominators below are as good as 0: their reciprocals may overflow in float32."""
 
 
 def _root(node: Expr) -> Expr:
@@ -62,41 +65,50 @@ def _side(term: Expr) -> Expr | None:
     return sqrt(factor) * Absolute(root)
 
 
-def _distributed(node: Expr) -> Expr:
-    """(u + v/a)·(1 − e^ca) = u·(1 − e^ca) + v·(1 − e^ca)/a."""
+def _difference_of_quotient(node: Expr) -> Expr:
+    """u + v/a = (a·u + v)/a, for a number u: exact where the sum cancels."""
+    if not isinstance(node, Add) or len(node.args) != 2 or not node.args[0].is_number:
+        return node
+    number, quotient = node.args
+    below = [p.base for p in Mul.make_args(quotient) if isinstance(p, Pow) and p.exp == -1]
+    if len(below) != 1 or not (below[0].is_Symbol or below[0].is_Indexed):
+        return node
+    above = quotient * below[0]
+    plain = all(p.is_number or p.is_Symbol or p.is_Indexed for p in Mul.make_args(above))
+    return (number * below[0] + above) / below[0] if plain and not above.is_number else node
+
+
+def _common_difference(node: Expr) -> Expr:
+    """(u + v/a)·(1 − e^ca) = (a·u + v)·((1 − e^ca)/a), the last factor −c where a = 0."""
     if not isinstance(node, Mul):
         return node
     for difference in node.args:
         found = _vanishing(difference)
-        if found is None:
-            continue
-        a, value = found
-        for part in node.args:
-            if isinstance(part, Add) and any(1 / a in Mul.make_args(t) for t in part.args):
-                return node / part / difference * Add(*(t * value for t in part.args))
+        part = None if found is None else _divided(node, found[0])
+        if found is not None and part is not None:
+            a, rate, value = found
+            rest = node / difference / part * expand_mul(part * a)
+            return rest * Select(Equal(a, 0), rate, value / a)
     return node
 
 
-def _vanishing(node: Expr) -> tuple[Expr, Expr] | None:
-    """a of 1 − e^ca and e^ca − 1, and the difference by expm1."""
+def _vanishing(node: Expr) -> tuple[Expr, Expr, Expr] | None:
+    """a, c and c·a-like difference by expm1, of e^ca − 1; a, −c, … of 1 − e^ca."""
     if isinstance(node, Add) and len(node.args) == 2 and abs(node.args[0]) == 1:
         sign, power = -node.args[0], node.args[1] * -node.args[0]
-        _, a = power.args[0].as_coeff_Mul() if isinstance(power, exp) else (0, node)
+        rate, a = power.args[0].as_coeff_Mul() if isinstance(power, exp) else (Integer(0), node)
         if a.is_Symbol or a.is_Indexed:
-            return a, sign * expm1(power.args[0])
+            return a, sign * rate, sign * expm1(power.args[0])
     return None
 
 
-def _slope_at_zero(node: Expr, _targets: Elements = frozenset()) -> Expr:
-    """expm1(c·a)/a = c where a = 0."""
-    if not isinstance(node, Mul):
-        return node
-    for part in node.args:
-        if isinstance(part, expm1):
-            factor, a = part.args[0].as_coeff_Mul()
-            if 1 / a in node.args:
-                return Select(Equal(a, 0), node / part * a * factor, node)
-    return node
+def _divided(product: Mul, a: Expr) -> Expr | None:
+    """The factor that is divided by a: 1/a itself, or a sum with such a term."""
+    for part in product.args:
+        terms = part.args if isinstance(part, Add) else (part,)
+        if any(1 / a in Mul.make_args(term) for term in terms):
+            return part
+    return None
 
 
 def _entropy(node: Expr, _targets: Elements = frozenset()) -> Expr:
@@ -122,7 +134,7 @@ def _absent(node: Expr, targets: Elements = frozenset()) -> Expr:
 
 
 def _corner(node: Expr, targets: Elements = frozenset()) -> Expr:
-    """(p − y)/(p·(1 − p)) = (1 − y)/(1 − p) − y/p at p = 0 and p = 1, where it may be 0/0."""
+    """(p − y)/(p·(1 − p)) = (1 − y)/(1 − p) − y/p near p = 0 and p = 1, where it may be 0/0."""
     if not isinstance(node, Mul):
         return node
     below = [b for b in _below(node) if not _elements(b) & targets]
@@ -138,7 +150,7 @@ def _corner(node: Expr, targets: Elements = frozenset()) -> Expr:
     if not isinstance(spread, Add):
         return node
     apart_terms = Add(*(_absent(_one_fraction(term), targets) for term in spread.args))
-    return Select(Equal(Mul(*below), 0), rest * apart_terms, node)
+    return Select(Greater(SMALL, Absolute(Mul(*below))), rest * apart_terms, node)
 
 
 def _one_fraction(term: Expr) -> Expr:
@@ -168,28 +180,27 @@ EDGES = (
     Rule(
         "common difference",
         "(u + v/a)·(1 − exp(−a))",
-        "u·(1 − exp(−a)) + v·((1 − exp(−a))/a)",
+        "(a·u + v)·((1 − exp(−a))/a), the last factor 1 where a = 0",
         "every a: 1/a overflows where 1 − exp(−a) underflows",
-        _distributed,
+        _common_difference,
+    ),
+    Rule(
+        "difference of a quotient",
+        "1 − y/p",
+        "(p − y)/p",
+        "every y and p: y/p is rounded before the difference cancels",
+        _difference_of_quotient,
     ),
 )
 """The rules that rewrite what they find."""
 
 GUARDS = (
-    Rule(
-        "slope at zero",
-        "(1 − exp(−a))/a",
-        "1 where a = 0",
-        "a = 0: 0/0",
-        _slope_at_zero,
-        "edge",
-    ),
     Rule("entropy", "u·log(v)", "0 where u = 0", "u = 0: 0·∞ where v = 0 too", _entropy, "edge"),
     Rule(
         "corner",
         "(p − y)/(p·(1 − p))",
-        "(1 − y)/(1 − p) − y/p where the denominator is 0",
-        "p = 0 and p = 1: 0/0 where y = p",
+        "(1 − y)/(1 − p) − y/p where the denominator is below 1e-30",
+        "p near 0 and 1: 0/0 where y = p",
         _corner,
         "edge",
     ),

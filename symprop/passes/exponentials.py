@@ -25,7 +25,6 @@ from sympy import (
     exp,
     expand_mul,
     factor,
-    factor_terms,
     fraction,
     log,
     sinh,
@@ -35,6 +34,7 @@ from sympy import (
 from symprop.passes.algebra import LARGEST, effort, exponential_groups, leaves, parts_of
 from symprop.passes.rule import Rule
 from symprop.primitives import Absolute, GreaterEqual, Select
+from symprop.tensor import accesses
 
 E, DECAY, GROWTH = (
     Symbol("E", positive=True),
@@ -61,13 +61,16 @@ class Quotient:
 
 
 def split(node: Expr) -> tuple[Expr, Expr]:
-    """The part of a sum or product that depends on exponentials, and the rest of it."""
-    if isinstance(node, Mul):
-        inside = [part for part in node.args if _has_exponential(part)]
-    elif isinstance(node, Add):
-        inside = [part for part in node.args if _has_exponential(part) or part.is_number]
-    else:
-        return node, node.func.identity if hasattr(node.func, "identity") else Integer(1)
+    """The part of a sum or product that depends on exponentials, and the rest of it.
+
+    What is added to an exponential belongs to it if it is a number or reads the same elements.
+    """
+    if not isinstance(node, (Add, Mul)):
+        return node, Integer(1)
+    inside = [part for part in node.args if _has_exponential(part)]
+    if isinstance(node, Add):
+        read = {access for part in inside for access in accesses(part)}
+        inside = [p for p in node.args if p in inside or p.is_number or read & {*accesses(p)}]
     return node.func(*inside), node.func(*(part for part in node.args if part not in inside))
 
 
@@ -108,7 +111,7 @@ def _fraction(value: Expr) -> tuple[Expr, Expr]:
 
 
 def _by_sign(node: Expr) -> Expr:
-    inside, outside = split(node) if isinstance(node, (Add, Mul, Pow)) else (node, Integer(1))
+    inside, outside = split(node)
     found = quotient_of(inside)
     if found is None:
         return node
@@ -168,12 +171,22 @@ def _reversed(polynomial: Poly) -> Expr:
 
 
 def _shortest(value: Expr) -> Expr:
-    return min((factor(value), collect(expand_mul(value), DECAY), factor_terms(value)), key=effort)
+    """Factored; by the other leaves, z·(4e² + 4e³), where one of them might overflow: (4z + 6)·e²."""
+    others = value.free_symbols - {DECAY, GROWTH}
+    spread, factored = collect(expand_mul(value), sorted(others, key=str)), factor(value)
+    risky = any(_scaled(term) & others for total in factored.atoms(Add) for term in total.args)
+    return spread if risky else min((spread, factored), key=effort)
+
+
+def _scaled(term: Expr) -> set[Expr]:
+    """The symbols of a term that are multiplied by a number, and by no exponential."""
+    number, rest = term.as_coeff_Mul()
+    return rest.free_symbols if abs(number) != 1 and not rest.has(DECAY, GROWTH) else set()
 
 
 def _tangent(node: Expr) -> Expr:
     """c·(eⁿᵘ − 1)/(eⁿᵘ + 1) = c·tanh(nu/2)."""
-    inside, outside = split(node) if isinstance(node, (Add, Mul, Pow)) else (node, Integer(1))
+    inside, outside = split(node)
     found = quotient_of(inside)
     if found is None:
         return node
