@@ -26,6 +26,7 @@ from sympy import (
     expand_mul,
     factor,
     fraction,
+    horner,
     log,
     sinh,
     tanh,
@@ -171,11 +172,35 @@ def _reversed(polynomial: Poly) -> Expr:
 
 
 def _shortest(value: Expr) -> Expr:
-    """Factored; by the other leaves, z·(4e² + 4e³), where one of them might overflow: (4z + 6)·e²."""
+    """Factored, or by the other leaves, with polynomials in e by Horner's rule.
+
+    z·(4e + 4e²)·e stays finite where (4z + 6)·e² does not; 2 + e·(2 + e) needs one exponential.
+    """
     others = value.free_symbols - {DECAY, GROWTH}
-    spread, factored = collect(expand_mul(value), sorted(others, key=str)), factor(value)
+    terms = collect(expand_mul(value), sorted(others, key=str), evaluate=False)
+    spread = Add(*(leaf * _nested(inner, leaf != 1) for leaf, inner in terms.items()))
+    factored = Mul(*(_nested_power(part) for part in Mul.make_args(factor(value))))
     risky = any(_scaled(term) & others for total in factored.atoms(Add) for term in total.args)
-    return spread if risky else min((spread, factored), key=effort)
+    return spread if risky else min((spread, factored), key=lambda v: (_powers(v), effort(v)))
+
+
+def _nested(polynomial: Expr, small: bool) -> Expr:
+    """Horner's rule; ``small``: every factor vanishes with e."""
+    terms = Add.make_args(expand_mul(polynomial))
+    lowest = min(Poly(term, DECAY).degree() for term in terms)
+    if not small or lowest == 0 or len(terms) == 1 or polynomial.has(GROWTH):
+        return horner(polynomial, wrt=DECAY)
+    return DECAY ** (lowest - 1) * Add(*(term / DECAY ** (lowest - 1) for term in terms))
+
+
+def _nested_power(part: Expr) -> Expr:
+    base, power = part.as_base_exp()
+    return _nested(base, False) ** power if base.free_symbols == {DECAY} else part
+
+
+def _powers(value: Expr) -> int:
+    """How many exponentials are computed besides e itself."""
+    return len({power for power in value.atoms(Pow) if power.base == DECAY})
 
 
 def _scaled(term: Expr) -> set[Expr]:
