@@ -17,9 +17,11 @@ from symprop.passes.algebra import overflows, tidy
 from symprop.passes.edges import EDGES, GUARDS
 from symprop.passes.exponentials import EXPONENTIALS
 from symprop.passes.logarithms import LOGARITHMS
-from symprop.passes.rewrite import replaced, stored_value
+from symprop.passes.rewrite import Stored, replaced, stored_value
 from symprop.passes.rule import Rule
+from symprop.passes.shift import SHIFT
 from symprop.passes.tails import TAILS
+from symprop.primitives import Minimum
 from symprop.program import Program
 from symprop.tensor import accesses, label_of
 
@@ -35,6 +37,7 @@ def _without_overflow(value: Expr) -> Expr:
 
 
 RULES: tuple[Rule, ...] = (
+    SHIFT,
     *TAILS,
     *LOGARITHMS[:-1],
     *EXPONENTIALS,
@@ -54,9 +57,12 @@ RULES: tuple[Rule, ...] = (
 
 @dataclass(frozen=True)
 class Change:
-    """An equation before and after stabilizing, and the rules that made the difference."""
+    """An equation before and after stabilizing, and the rules that made the difference.
 
-    before: Equation
+    There is none before where a rule brings in a tensor of its own.
+    """
+
+    before: Equation | None
     after: Equation
     rules: Fired
 
@@ -64,25 +70,54 @@ class Change:
 def stabilize(program: Program, rules: Iterable[Rule] = RULES) -> Program:
     """Rewrite every value into a form that holds at the edges of the floating-point range.
 
-    ``rules`` are those to apply.
+    ``rules`` are those to apply, in this order.
+
+    >>> from sympy import log
+    >>> from symprop import Dense, Network
+    >>> forward = Network([Dense(1, "softplus")], inputs=1, loss="mse").forward
+    >>> print(stabilize(forward).flat[2])
+    yhat[b, j] = max(z1[b, j], 0) + log(1 + exp(-|z1[b, j]|))
+    >>> kept = [rule for rule in RULES if rule.name != "logarithm of a sum of exponentials"]
+    >>> print(stabilize(forward, kept).flat[2])
+    yhat[b, j] = log(1 + exp(z1[b, j]))
     """
     rules = tuple(rules)
-    for rule in rules:
-        if rule.level == "program":
-            program = rule.rewrite(program)
+    program, _ = _as_a_whole(program, rules)
     found = _changes(program, rules)
-    return replaced(program, {position: (change.after,) for position, change in found})
+    return replaced(program, {place: (value,) for place, value, _ in found})
 
 
 def changes(program: Program, rules: Iterable[Rule] = RULES) -> tuple[Change, ...]:
     """What ``stabilize`` changes, equation by equation."""
-    return tuple(change for _, change in _changes(program, tuple(rules)))
+    rules = tuple(rules)
+    whole, first = _as_a_whole(program, rules)
+    rewritten = {place: (after, fired) for place, after, fired in _changes(whole, rules)}
+    before, found = list(program.flat), []
+    for place, equation in enumerate(whole.flat):
+        known = equation.label in program.by_label
+        original = before.pop(0) if known else None
+        after, fired = rewritten.get(place, (equation, ()))
+        if after != original:
+            found.append(
+                Change(original, after, (*(first if equation != original else ()), *fired))
+            )
+    return tuple(found)
 
 
-def _changes(program: Program, rules: tuple[Rule, ...]) -> Iterator[tuple[int, Change]]:
-    stored = {label: found for label in program.defined if (found := stored_value(program, label))}
+def _as_a_whole(program: Program, rules: Fired) -> tuple[Program, Fired]:
+    """The program after the rules for whole programs, and those of them that did something."""
+    fired = []
+    for rule in rules:
+        if rule.level == "program" and program != (program := rule.rewrite(program)):
+            fired.append(rule)
+    return program, tuple(fired)
+
+
+def _changes(program: Program, rules: Fired) -> Iterator[tuple[int, Equation, Fired]]:
+    """The equations that the other rules change, by their place, with the rules."""
+    stored = _known(program)
     given = {tensor.label for tensor in program.with_role("target")}
-    for position, equation in enumerate(program.flat):
+    for place, equation in enumerate(program.flat):
         fired: list[Rule] = []
         value = equation.value
         for rule in rules:
@@ -91,8 +126,29 @@ def _changes(program: Program, rules: tuple[Rule, ...]) -> Iterator[tuple[int, C
         targets = frozenset(a for a in accesses(value) if label_of(a) in given)
         value, others = _stable(value, rules, targets)
         if value != equation.value:
-            change = Change(equation, replace(equation, value=value), (*fired, *others))
-            yield position, change
+            yield place, replace(equation, value=value), (*fired, *others)
+
+
+def _known(program: Program) -> dict[Symbol, Stored]:
+    """What is stored, by its label; e^(z − c) as e^min(z − c, 0), where c is the largest z.
+
+    So z − c stays a difference: added up in another order, as compilers may, z − c − log s would
+    be rounded at the size of c.
+    """
+    found = {label: known for label in program.defined if (known := stored_value(program, label))}
+    for label, known in found.items():
+        exponent = known.value.args[0] if isinstance(known.value, exp) else None
+        if isinstance(exponent, Add) and any(
+            _is_largest(program, exponent, -t) for t in exponent.args
+        ):
+            found[label] = Stored(known.target, exp(Minimum(exponent, 0)))
+    return found
+
+
+def _is_largest(program: Program, exponent: Expr, shift: Expr) -> bool:
+    """Whether the exponent is z − c, and c the maximum of z."""
+    equations = program.defined.get(label_of(shift), ()) if accesses(shift) == (shift,) else ()
+    return any(e.reduce == "max" and e.value == exponent + shift for e in equations)
 
 
 def stable(value: Expr, rules: Iterable[Rule] = RULES) -> Expr:
