@@ -11,6 +11,7 @@ from sympy import Expr, Idx, Integer, Symbol
 from symprop.derive import activation
 from symprop.derive.chain import through_all_layers
 from symprop.derive.explain import Explainer
+from symprop.derive.floating import Floating
 from symprop.derive.groups import Block, Run, blocks_of, label_number, layer_number, runs
 from symprop.derive.lookup import Lookup, as_value, by_label
 from symprop.derive.matrices import matrix_steps
@@ -48,6 +49,8 @@ class Builder:
         yield from self.deltas()
         yield from self.gradients()
         yield from self.updates()
+        floating = Floating(self.lookup.short)
+        yield from floating.steps(self._told(floating.blocks()))
 
     def number(self, label: Symbol) -> str:
         """The numbers of the equations that define a tensor, in all layers told at once."""

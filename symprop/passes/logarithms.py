@@ -129,10 +129,10 @@ def _of_sum(node: Expr) -> Expr:
     factor, total = (1, argument) if argument is None else argument.as_content_primitive()
     if not isinstance(total, Add) or len(total.args) != 2:
         return node
-    exponents = [_exponent(term) for term in total.args]
-    if None in exponents or all(term.is_number for term in total.args):
+    exponents = [e for term in total.args if (e := _exponent(term)) is not None]
+    if len(exponents) != 2 or all(term.is_number for term in total.args):
         return node
-    u, v = sorted(exponents, key=lambda e: (e.is_number, str(e)))
+    u, v = sorted(exponents, key=lambda e: (bool(e.is_number), str(e)))
     value = Maximum(u, v) + log1p(exp(-Absolute(u - v)))
     return value if factor == 1 else value + log(factor)
 
@@ -204,7 +204,7 @@ LOGARITHMS = (
         "logarithm of a quotient",
         "log(exp(u)·v/w)",
         "u + log(v) − log(w)",
-        "every u: exp(u) overflows for u > 709 (88 in float32), underflows for u < -745 (-103)",
+        "every u: exp(u) overflows for u > 709 (88 in float32), underflows for u < −745 (−103)",
         _of_quotient,
     ),
     Rule(

@@ -72,14 +72,13 @@ def stabilize(program: Program, rules: Iterable[Rule] = RULES) -> Program:
 
     ``rules`` are those to apply, in this order.
 
-    >>> from sympy import log
     >>> from symprop import Dense, Network
     >>> forward = Network([Dense(1, "softplus")], inputs=1, loss="mse").forward
     >>> print(stabilize(forward).flat[2])
-    yhat[b, j] = max(z1[b, j], 0) + log(1 + exp(-|z1[b, j]|))
+    ŷ[b, j] = max(z1[b, j], 0) + log1p(exp(-|z1[b, j]|))
     >>> kept = [rule for rule in RULES if rule.name != "logarithm of a sum of exponentials"]
     >>> print(stabilize(forward, kept).flat[2])
-    yhat[b, j] = log(1 + exp(z1[b, j]))
+    ŷ[b, j] = log1p(exp(z1[b, j]))
     """
     rules = tuple(rules)
     program, _ = _as_a_whole(program, rules)
