@@ -149,6 +149,6 @@ def derive(
     builder = Builder(
         Lookup(forward, raw, short), update, delta_names(forward, raw + update), detail
     )
-    steps = tuple(builder.steps())
+    steps = (*builder.steps(), *builder.floating())
     shown = (detail, notation, batch)
     return Derivation(steps, forward, raw, short, update, network, str(network), *shown)

@@ -49,8 +49,11 @@ class Builder:
         yield from self.deltas()
         yield from self.gradients()
         yield from self.updates()
-        floating = Floating(self.lookup.short)
-        yield from floating.steps(self._told(floating.blocks()))
+
+    def floating(self) -> Iterator[Step]:
+        """What runs in another form than it is printed in."""
+        found = Floating(self.lookup.short)
+        yield from found.steps(self._told(found.blocks()))
 
     def number(self, label: Symbol) -> str:
         """The numbers of the equations that define a tensor, in all layers told at once."""

@@ -69,6 +69,6 @@ class Floating:
 
 
 def in_words(rule: Rule) -> str:
-    """Log1p: log(1 + u) computed as log1p(u). U > −1: …"""
+    """Log1p: log1p(u), …, instead of log(1 + u). u > −1: …"""
     name, range_ = (f"{words[0].upper()}{words[1:]}" for words in (rule.name, rule.range))
-    return f"{name}: {rule.shape} computed as {rule.form}. {range_}."
+    return f"{name}: {rule.form}, instead of {rule.shape}. {range_}."

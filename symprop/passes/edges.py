@@ -31,7 +31,10 @@ SMALL = Rational(1, 10**30)
 
 
 def _root(node: Expr) -> Expr:
-    """√(u² + v²) = h·√(1 + (l/h)²), h the larger of |u| and |v|, l the smaller."""
+    """√(u² + v²) = h·√(1 + (l/h)²), h the larger of |u| and |v|, l the smaller.
+
+    l/h stands as min(l/h, 1), for SymPy would make l²/h² of its square.
+    """
     if not (isinstance(node, Pow) and node.exp.is_Rational and node.exp.q == 2):
         return node
     if not isinstance(node.base, Add) or node.base.has(Maximum, Minimum):
@@ -43,11 +46,9 @@ def _root(node: Expr) -> Expr:
     largest = first
     for side in rest:
         largest = Maximum(largest, side)
-    if len(rest) == 1:
-        scaled = 1 + (Minimum(first, rest[0]) / largest) ** 2
-    else:
-        scaled = Add(*((side / largest) ** 2 for side in (first, *rest)))
-    value = largest ** (2 * node.exp) * scaled**node.exp
+    smaller = (Minimum(first, rest[0]),) if len(rest) == 1 else (first, *rest)
+    total = Add(*(Minimum(side / largest, 1) ** 2 for side in smaller))
+    value = largest ** (2 * node.exp) * (total + (1 if len(rest) == 1 else 0)) ** node.exp
     if node.exp.is_negative or any(side.is_number for side in rest):
         return value
     return Select(Equal(largest, 0), Integer(0), value)
