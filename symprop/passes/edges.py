@@ -150,12 +150,14 @@ def _corner(node: Expr, targets: Elements = frozenset()) -> Expr:
     rest = node / mixed[0] * Mul(*below)
     if not isinstance(spread, Add):
         return node
-    apart_terms = Add(*(_absent(_one_fraction(term), targets) for term in spread.args))
-    return Select(Greater(SMALL, Absolute(Mul(*below))), rest * apart_terms, node)
+    terms = (_absent(_divided_anew(term.factor()), targets) for term in spread.args)
+    return Select(Greater(SMALL, Absolute(Mul(*below))), rest * Add(*terms), node)
 
 
-def _one_fraction(term: Expr) -> Expr:
-    return term.factor()
+def _divided_anew(term: Expr) -> Expr:
+    """v/p as v/min(p, 1), so that nobody multiplies v by a shared 1/p, which may overflow."""
+    below = (part for part in Mul.make_args(term) if isinstance(part, Pow) and part.exp == -1)
+    return term.xreplace({p: 1 / Minimum(p.base, 1) for p in below if accesses_elements(p)})
 
 
 def _below(node: Mul) -> Iterator[Expr]:
