@@ -32,9 +32,9 @@ PLAIN = {
     "silu": 1.5,
     "mish": 2.0,
     "softmax": 1.5,
-    "poisson": 100.0,
+    "poisson": 300.0,
     "softmax + cross_entropy": 2.0,
-    "softplus + poisson": 100.0,
+    "softplus + poisson": 300.0,
 }
 """Functions with an error that is larger than that near a zero or far out in a tail."""
 SLOPES = {

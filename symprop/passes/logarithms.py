@@ -195,7 +195,8 @@ LOGARITHMS = (
     Rule(
         "stored logarithm",
         "log(a), log(1 − a), where a is stored and computed from exponentials",
-        "the logarithm of what a is computed from",
+        "the logarithm of what a is computed from, with z − c kept apart as min(z − c, 0) where c "
+        "is the largest z",
         "every a: a may have underflowed to 0 or been rounded to 1",
         opened,
         "stored",
@@ -210,7 +211,7 @@ LOGARITHMS = (
     Rule(
         "log cosh",
         "log(cosh(u))",
-        "|u| + log(1 + exp(−2|u|)) − log(2); for |u| < 1 log(1 + s²/(2 + 2s)), s = exp(|u|) − 1",
+        "|u| + log1p(exp(−2|u|)) − log(2); for |u| < 1 log1p(s²/(2 + 2s)), s = expm1(|u|)",
         "every u: cosh(u) overflows for |u| > 710 (89 in float32) and is rounded to 1 near 0",
         _log_cosh,
     ),
@@ -224,7 +225,7 @@ LOGARITHMS = (
     Rule(
         "logarithm of a sum of exponentials",
         "log(1 + exp(u)), log(exp(u) + exp(v))",
-        "max(u, v) + log(1 + exp(−|u − v|)), v = 0 for 1",
+        "max(u, v) + log1p(exp(−|u − v|)), v = 0 for 1",
         "every u and v: exp(u) overflows for u > 709 (88 in float32)",
         _of_sum,
     ),
