@@ -1,7 +1,7 @@
 """How exact the built-in functions are: worst errors in ulp against mpmath's 50 digits.
 
-    python benchmarks/accuracy.py            # writes docs/accuracy.md
-    python benchmarks/accuracy.py --points 2000
+    python -m benchmarks.accuracy            # writes docs/accuracy.md
+    python -m benchmarks.accuracy --only gelu --points 2000
 
 Every activation, every loss, and their gradients are computed as in training: differentiated,
 simplified, lowered, and compiled by the Numba backend. What they are compared with is written here
@@ -23,6 +23,16 @@ import numba
 import numpy as np
 import symprop
 import sympy
+from benchmarks.exact import (
+    FROM_LOGITS,
+    LOSS_REFERENCES,
+    REFERENCES,
+    Exact,
+    softmax,
+    softmax_delta,
+    softmax_loss,
+    softmax_slope,
+)
 from mpmath import mpf
 from symprop.activations import ACTIVATIONS
 from symprop.adjoint import backward
@@ -37,117 +47,9 @@ from symprop.scope import BATCH, Scope, index
 from symprop.tensor import Tensor
 
 Array = np.ndarray[Any, Any]
-Exact = Callable[..., mpf]
 DIGITS = 50
 DTYPES = ("float32", "float64")
 REPORT = Path(__file__).parents[1] / "docs" / "accuracy.md"
-
-
-def logistic(z: mpf) -> mpf:
-    return 1 / (1 + mpmath.exp(-z))
-
-
-def softplus(z: mpf) -> mpf:
-    return mpmath.log1p(mpmath.exp(z)) if z < 100 else z + mpmath.exp(-z)
-
-
-def normal(z: mpf) -> mpf:
-    """The distribution function of the normal distribution."""
-    if abs(z) > 1000:
-        return mpf(z > 0)
-    return mpmath.erfc(-z / mpmath.sqrt(2)) / 2
-
-
-def density(z: mpf) -> mpf:
-    return mpmath.exp(-z * z / 2) / mpmath.sqrt(2 * mpmath.pi)
-
-
-def tanh(z: mpf) -> mpf:
-    return mpmath.tanh(z) if abs(z) < 1000 else mpmath.sign(z)
-
-
-def sech2(z: mpf) -> mpf:
-    e = mpmath.exp(-2 * abs(z))
-    return 4 * e / (1 + e) ** 2
-
-
-def log_cosh(z: mpf) -> mpf:
-    if abs(z) < 1:
-        return mpmath.log1p(2 * mpmath.sinh(z / 2) ** 2)
-    return abs(z) + mpmath.log1p(mpmath.exp(-2 * abs(z))) - mpmath.log(2)
-
-
-ALPHA, SCALE = (
-    mpf("1.6732632423543772848170429916717"),
-    mpf("1.0507009873554804934193349852946"),
-)
-REFERENCES: dict[str, tuple[Exact, Exact]] = {
-    "linear": (lambda z: z, lambda z: mpf(1)),
-    "relu": (lambda z: max(z, mpf(0)), lambda z: mpf(z > 0)),
-    "leaky_relu": (
-        lambda z: z if z > 0 else z / 100,
-        lambda z: mpf(1) if z > 0 else mpf(1) / 100,
-    ),
-    "elu": (
-        lambda z: z if z > 0 else mpmath.expm1(z),
-        lambda z: mpf(1) if z > 0 else mpmath.exp(z),
-    ),
-    "selu": (
-        lambda z: SCALE * (z if z > 0 else ALPHA * mpmath.expm1(z)),
-        lambda z: SCALE * (1 if z > 0 else ALPHA * mpmath.exp(z)),
-    ),
-    "gelu": (lambda z: z * normal(z), lambda z: normal(z) + z * density(z)),
-    "sigmoid": (logistic, lambda z: logistic(z) * logistic(-z)),
-    "tanh": (tanh, sech2),
-    "softplus": (softplus, logistic),
-    "silu": (lambda z: z * logistic(z), lambda z: logistic(z) * (1 + z * logistic(-z))),
-    "mish": (
-        lambda z: z * tanh(softplus(z)),
-        lambda z: tanh(softplus(z)) + z * sech2(softplus(z)) * logistic(z),
-    ),
-    "softsign": (lambda z: z / (1 + abs(z)), lambda z: 1 / (1 + abs(z)) ** 2),
-    "hard_tanh": (lambda z: max(mpf(-1), min(mpf(1), z)), lambda z: mpf(-1 < z < 1)),
-}
-"""Each elementwise activation and its derivative."""
-
-
-def log(x: mpf, less: mpf | None = None) -> mpf:
-    """log x, from x − 1 where that is given."""
-    if not x:
-        return -mpmath.inf
-    return mpmath.log(x) if less is None else mpmath.log1p(less)
-
-
-def times(weight: mpf, value: Callable[[], mpf]) -> mpf:
-    """0 where the weight is 0, whatever the value."""
-    return weight * value() if weight else mpf(0)
-
-
-def over(above: mpf, below: mpf) -> mpf:
-    """0 where the numerator is 0; infinite where the denominator is."""
-    return above / below if below else mpmath.sign(above) * mpmath.inf if above else mpf(0)
-
-
-LOSS_REFERENCES: dict[str, tuple[Exact, Exact]] = {
-    "mse": (lambda p, y: (p - y) ** 2, lambda p, y: 2 * (p - y)),
-    "mae": (lambda p, y: abs(p - y), lambda p, y: mpmath.sign(p - y)),
-    "huber": (
-        lambda p, y: (p - y) ** 2 / 2 if abs(p - y) <= 1 else abs(p - y) - mpf(1) / 2,
-        lambda p, y: max(mpf(-1), min(mpf(1), p - y)),
-    ),
-    "log_cosh": (lambda p, y: log_cosh(p - y), lambda p, y: tanh(p - y)),
-    "hinge": (
-        lambda p, y: max(mpf(0), 1 - y * p),
-        lambda p, y: -y if 1 - y * p > 0 else mpf(0),
-    ),
-    "binary_cross_entropy": (
-        lambda p, y: -times(y, lambda: log(p)) - times(1 - y, lambda: log(1 - p, -p)),
-        lambda p, y: over(1 - y, 1 - p) - over(y, p),
-    ),
-    "cross_entropy": (lambda p, y: -times(y, lambda: log(p)), lambda p, y: -over(y, p)),
-    "poisson": (lambda p, y: p - times(y, lambda: log(p)), lambda p, y: 1 - over(y, p)),
-}
-"""Each loss of one output and its derivative by the prediction."""
 
 
 @dataclass(frozen=True)
@@ -324,13 +226,11 @@ def worst(found: Array, rows: list[tuple[float, ...]], exact: Exact, dtype: str)
     with mpmath.workdps(DIGITS):
         for value, row in zip(found.ravel().tolist(), rows, strict=True):
             true = exact(*map(mpf, row))
-            if abs(true) > largest:
-                error = 0.0 if abs(value) >= float(kind.max) * 0.999 else mpmath.inf
-                ulps.append(float(error)), plain.append(float(error))
-                continue
-            if not np.isfinite(value):
-                lost += 1
-                ulps.append(np.inf), plain.append(np.inf)
+            if abs(true) > largest or not np.isfinite(value):
+                lost += abs(true) <= largest
+                right = abs(true) > largest and abs(value) >= float(kind.max) * 0.999
+                ulps.append(0.0 if right else np.inf)
+                plain.append(ulps[-1])
                 continue
             gap = abs(mpf(value) - true)
             ulps.append(float(gap / spacing(true, kind)))
@@ -362,41 +262,6 @@ def softmax_case(name: str, exact: tuple[Exact, Exact]) -> Case:
     return OfRows(title, derived(scope, loss, z), labels, exact, logit_rows)
 
 
-def rest_of(*row: float) -> tuple[list[mpf], list[mpf], int]:
-    """The probabilities, 1 minus each of them, the place."""
-    *numbers, place = row
-    logits, k = numbers[:3], int(place)
-    powers = [mpmath.exp(z - max(logits)) for z in logits]
-    total = sum(powers)
-    rests = [sum(p for i, p in enumerate(powers) if i != k) / total for k in range(3)]
-    return [p / total for p in powers], rests, k
-
-
-def softmax(*row: float) -> mpf:
-    probabilities, _, k = rest_of(*row)
-    return probabilities[k]
-
-
-def softmax_slope(*row: float) -> mpf:
-    """∂p_t/∂z_k of the target t."""
-    p, rest, k = rest_of(*row)
-    t = row[3:6].index(1)
-    return p[t] * (rest[t] if k == t else -p[k])
-
-
-def softmax_loss(*row: float) -> mpf:
-    """−y log p_k, with the other classes' part of the sum where p_k is nearly 1."""
-    p, rest, k = rest_of(*row)
-    if not row[3 + k]:
-        return mpf(0)
-    return -(mpmath.log1p(-rest[k]) if rest[k] < 0.5 else mpmath.log(p[k]))
-
-
-def softmax_delta(*row: float) -> mpf:
-    p, rest, k = rest_of(*row)
-    return -rest[k] if row[3 + k] else p[k]
-
-
 def cases() -> Iterator[Case]:
     """All rows of the table."""
     yield from map(activation_case, REFERENCES)
@@ -408,18 +273,12 @@ def cases() -> Iterator[Case]:
     yield from_logits(
         "sigmoid",
         "binary_cross_entropy",
-        (
-            lambda z, y: y * softplus(-z) + (1 - y) * softplus(z),
-            lambda z, y: (1 - y) * logistic(z) - y * logistic(-z),
-        ),
+        FROM_LOGITS["binary_cross_entropy"],
     )
     yield from_logits(
         "softplus",
         "poisson",
-        (
-            lambda z, y: softplus(z) - times(y, lambda: mpmath.log(softplus(z))),
-            lambda z, y: logistic(z) * (1 - y / softplus(z)),
-        ),
+        FROM_LOGITS["poisson"],
     )
 
 
@@ -444,7 +303,7 @@ def row(name: str, found: dict[str, tuple[Error, Error]]) -> str:
     """A line of the table: of function and gradient, in float32 and float64."""
     cells = [cell(found[d][part], part) for part in (0, 1) for d in DTYPES]
     lost = sum(error.lost for errors in found.values() for error in errors)
-    marks = sorted({mark for names, mark in MARKS.items() if name in names.split(", ")})
+    marks = [mark for names, mark in MARKS.items() if name in names.split(", ")]
     return f"| {name} | {' | '.join(cells)} | {lost} | {' '.join(marks)} |"
 
 
@@ -459,9 +318,8 @@ def cell(error: Error, part: int) -> str:
 AIMS = (4, 8)
 """In ulp: for functions, for gradients."""
 MARKS = {
-    "elu, selu, sigmoid, tanh, softmax, softmax + cross_entropy, sigmoid + binary_cross_entropy": (
-        "a"
-    ),
+    "elu, selu, sigmoid, tanh, softmax, softmax + cross_entropy": "a",
+    "sigmoid + binary_cross_entropy": "a",
     "gelu, silu, mish, poisson, softplus + poisson": "b",
     "gelu": "c",
     "softmax": "c",
@@ -521,10 +379,10 @@ and z·exp(z) has its few digits.
 
 ## Method
 
-`python benchmarks/accuracy.py` writes a program for each row in the way of a network: the equations
-of activation and loss, their derivatives by the adjoint rule, simplified, lowered (`symprop.passes.
-lower`) and compiled by the Numba backend, with the options and the vectorizable functions of
-training. The references are written apart, with formulas that lose nothing at 50 digits.
+`python -m benchmarks.accuracy` writes a program for each row in the way of a network: the equations
+of activation and loss, and their derivatives by the adjoint rule; these are simplified, stabilized
+and compiled by the Numba backend, with the options and the vectorizable functions of training. The
+references are written apart, with formulas that lose nothing at 50 digits.
 
 Arguments: ±0; the smallest and 50 other subnormal numbers; every power of two of the type; where
 exponentials, their squares and hyperbolic functions begin to overflow and underflow, with both

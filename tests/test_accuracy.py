@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,17 +12,16 @@ import pytest
 from symprop.activations import ACTIVATIONS
 from symprop.losses import LOSSES
 
-FILE = Path(__file__).parents[1] / "benchmarks" / "accuracy.py"
+ROOT = Path(__file__).parents[1]
 POINTS = 100
 
 
 def _loaded() -> Any:
-    spec = importlib.util.spec_from_file_location("accuracy", FILE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules["accuracy"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    sys.path.insert(0, str(ROOT))
+    try:
+        return importlib.import_module("benchmarks.accuracy")
+    finally:
+        sys.path.remove(str(ROOT))
 
 
 accuracy = _loaded()
