@@ -164,8 +164,7 @@ def logit_rows(dtype: str, points: int) -> dict[str, Array]:
     }
 
 
-FEW = 200
-"""Fewer points than this leave out powers of two."""
+FEW = 200  # fewer points than this leave out powers of two
 EDGES = {
     "float32": (0.5, 1, 8, 17.3, 87.34, 88.02, 88.72, 88.73, 89.4, 103.28, 103.97, 104),
     "float64": (0.5, 1, 8, 37.5, 40, 354.9, 708.4, 709.78, 709.79, 710.4, 744.4, 745.13, 746),

@@ -53,7 +53,8 @@ class Builder:
     def floating(self) -> Iterator[Step]:
         """What runs in another form than it is printed in."""
         found = Floating(self.lookup.short)
-        yield from found.steps(self._told(found.blocks()))
+        for step in found.steps(self._told(found.blocks())):
+            yield replace(step, number=self._number(label_of(step.steps[0].before)) or "")
 
     def number(self, label: Symbol) -> str:
         """The numbers of the equations that define a tensor, in all layers told at once."""

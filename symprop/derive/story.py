@@ -95,7 +95,8 @@ class Teller:
                 yield Section(_general("Layer ", run), level=2)
             for step in found:
                 target = self.node(step.steps[0].before, run)
-                printed = Row(Line(target, "=", self.node(step.before, run)))
+                caption = f"({step.number})" if step.number else ""
+                printed = Row(Line(target, "=", self.node(step.before, run)), caption)
                 running = Row(Line(None, "=", self.node(step.after, run)), note=step.reason)
                 yield Formulas((printed, running))
         rules = dict.fromkeys(words for step in steps for words in step.conditions)

@@ -126,7 +126,6 @@ class Checker:
             yield from self._checked(inner, inner if inner.number else result)
         if step.number:
             yield from self._lines_in_matrices(step)
-        if step.number or step.rule == "floating point":
             yield from self._other_layers(step)
         if step.rule == "recursion" and step.equations:
             yield from self._activation(step)
