@@ -41,7 +41,7 @@ SLOPES = {
     "selu": 2.5,
     "gelu": 1.5,
     "sigmoid": 1.0,
-    "tanh": 1.5,
+    "tanh": 2.5,
     "silu": 2.0,
     "mish": 3.0,
     "softmax": 1.5,

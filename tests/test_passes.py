@@ -16,10 +16,12 @@ from symprop.passes.algebra import cost, tidy
 from symprop.passes.facts import apply_facts
 from symprop.passes.inline import hoist, inline
 from symprop.passes.merge import merge, tidy_values
+from symprop.passes.orient import orient
 from symprop.passes.prune import prune
 from symprop.passes.reuse import expressed, reuse_stored
 from symprop.passes.stabilize import stabilize, stable
 from symprop.program import Program
+from symprop.scope import BATCH, Scope, index
 from sympy import Idx, IndexedBase, Symbol, exp, log
 
 from cases import PROGRAMS, Case
@@ -34,6 +36,7 @@ PASSES = {
     "facts": apply_facts,
     "merge": merge,
     "stabilize": stabilize,
+    "orient": lambda program: orient(program, 8),
     "simplify": simplify_gradients,
     "simplify and lower": lambda program: lower(simplify_gradients(program)),
 }
@@ -237,3 +240,28 @@ def test_prune_drops_what_no_output_needs() -> None:
     pruned = prune(net.forward, (net.named("yhat"),))
     assert net.named("L").label not in pruned.defined
     assert {tensor.role for tensor in pruned.tensors} >= {"input", "target", "parameter"}
+
+
+def test_products_get_copies_and_results_that_lie_along_vectors() -> None:
+    net = Network([Dense(64, "tanh"), Dense(48), Dense(48)], inputs=1, loss="mse")
+    oriented = orient(net.gradients, 16)
+    new = [tensor for tensor in oriented.tensors if tensor not in net.gradients.tensors]
+    assert [str(t.label) for t in new] == ["W2T", "W3T", "W1T′1"]  # W1's gradient is narrow: turned
+    assert all(all(size.is_Integer for size in tensor.shape) for tensor in new)
+
+
+def test_a_copy_is_made_anew_after_what_it_copies_has_changed() -> None:
+    scope = Scope()
+    b, j, k = index("b", BATCH), index("j", 32), index("k", 32)
+    x = scope.tensor("x", (b, k), role="input")
+    W = scope.tensor("W", (j, k), role="parameter")
+    y, z_ = scope.tensor("y", (b, j)), scope.tensor("z", (b, j))
+    scope.define(y[b, j], W[j, k] * x[b, k], over=(k,))
+    scope.define(W[j, k], 2 * W[j, k], reduce="set")
+    scope.define(z_[b, j], W[j, k] * x[b, k], over=(k,))
+    program = scope.freeze(outputs=(y, z_))
+    oriented = orient(program, 8)
+    assert len(oriented.equations) == len(program.equations) + 2
+    arrays = {"x": np.ones((2, 32)), "W": np.random.default_rng(0).normal(size=(32, 32))}
+    found = run(oriented, arrays)
+    np.testing.assert_allclose(found["z"], 2 * found["y"])

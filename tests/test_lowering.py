@@ -1,0 +1,116 @@
+"""Every optimization keeps what the interpreter computes, turned on and turned off."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+import pytest
+import sympy
+from symprop import Adam, Dense, Network, prediction, target
+from symprop.backends import Batches, numba_entry
+from symprop.backends.numba import NumbaExecutable
+from symprop.backends.numpy import NumpyExecutable
+from symprop.lowering import Lowering
+from symprop.optimizers import SGD
+
+from cases import draw
+
+z = sympy.Symbol("z")
+NETWORKS: dict[str, Network] = {
+    "narrow": Network([Dense(1, "tanh"), Dense(1)], inputs=1, loss="mse"),
+    "odd": Network([Dense(17, "gelu"), Dense(33, "relu"), Dense(3)], inputs=5, loss="huber"),
+    "classifier": Network(
+        [Dense(40, "sigmoid"), Dense(10, "softmax")], inputs=24, loss="cross_entropy"
+    ),
+    "deep": Network([*[Dense(16, "tanh")] * 6, Dense(2)], inputs=3, loss="mae"),
+    "custom": Network(
+        [Dense(20, activation=z * sympy.atan(z)), Dense(9, "softplus")],
+        inputs=16,
+        loss=sympy.log(sympy.cosh(prediction - target)),
+    ),
+}
+OFF = [Lowering(), Lowering(threads=1), Lowering(threads=3)] + [
+    replace(Lowering(), **{field.name: False})
+    for field in fields(Lowering)
+    if field.name != "threads"
+]
+ROWS, BATCH = 75, 35  # the last batch is shorter, neither fills a tile or a vector
+
+
+def data(net: Network) -> tuple[Any, Any]:
+    """Inputs and targets that every loss takes."""
+    inputs, outputs = (int(net.named(name).shape[1]) for name in ("x", "y"))
+    x = draw(1, ROWS, inputs)
+    if net.loss.labels == "classes":
+        return x, np.eye(outputs)[np.arange(ROWS) % outputs]
+    return x, draw(2, ROWS, outputs)
+
+
+def values(net: Network, optimizer: Any) -> dict[str, Any]:
+    model = net.compile(optimizer, dtype="float64", backend="numpy")
+    return {label: array.copy() for label, array in model.values.items()}
+
+
+def trained(executable: Any, net: Network) -> Any:
+    """The losses of two epochs."""
+    x, y = data(net)
+    seeds = np.array([3, 4], np.uint64)
+    batches = Batches.of(x, y, np.arange(ROWS), seeds, BATCH, epochs=2)
+    executable.train(batches, 0, 2 * batches.per_epoch)
+    return batches.losses
+
+
+@pytest.fixture(autouse=True)
+def _threads_always_pay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(numba_entry, "WORTH_A_THREAD", 1)
+    monkeypatch.setattr(numba_entry, "LEAST_SHARE", 8)
+
+
+@pytest.mark.parametrize("lowering", OFF, ids=lambda lowering: str(lowering)[9:].replace("=", " "))
+@pytest.mark.parametrize("name", NETWORKS)
+def test_optimizations_keep_the_interpreters_values(name: str, lowering: Lowering) -> None:
+    net, optimizer = NETWORKS[name], Adam(0.01)
+    mine, expected = values(net, optimizer), values(net, optimizer)
+    slow = NumpyExecutable(net, optimizer, np.dtype("float64"), expected)
+    fast = NumbaExecutable(net, optimizer, "float64", mine, lowering)
+    x, y = data(net)
+    np.testing.assert_allclose(fast.predict(x), slow.predict(x), rtol=1e-12, atol=1e-14)
+    assert fast.loss(x, y) == pytest.approx(slow.loss(x, y), rel=1e-12)
+    (_, found), (_, gradients) = fast.gradients(x, y), slow.gradients(x, y)
+    for label, gradient in gradients.items():
+        np.testing.assert_allclose(found[label], gradient, rtol=1e-10, atol=1e-14)
+    np.testing.assert_allclose(trained(fast, net), trained(slow, net), rtol=1e-10)
+    for label, array in expected.items():
+        np.testing.assert_allclose(mine[label], array, rtol=1e-8, atol=1e-10, err_msg=label)
+
+
+@pytest.mark.parametrize("parts", [2, 3])
+def test_bits_depend_on_the_parts_of_a_batch_not_on_the_threads(parts: int) -> None:
+    net = NETWORKS["odd"]
+    found = []
+    for threads in (1, parts):
+        mine = values(net, SGD(0.01))
+        executable = NumbaExecutable(
+            net, SGD(0.01), "float32", as_float32(mine), Lowering(threads=parts)
+        )
+        assert executable._entries["train"].parts(BATCH) == parts
+        executable._threads._faster = lambda _parts, threads=threads: threads  # type: ignore[method-assign]
+        executable._threads._seconds = {1: 1.0, parts: 1.0}
+        losses = trained(executable, net).tobytes()
+        found.append((losses, {k: v.tobytes() for k, v in executable._values.items()}))
+    assert found[0] == found[1]
+
+
+def as_float32(arrays: dict[str, Any]) -> dict[str, Any]:
+    return {label: array.astype("float32") for label, array in arrays.items()}
+
+
+def test_one_code_serves_every_batch_size() -> None:
+    net = NETWORKS["odd"]
+    executable = NumbaExecutable(net, SGD(0.01), "float64", values(net, SGD(0.01)))
+    x, y = data(net)
+    for size in (1, 7, 64):
+        executable.train(Batches.of(x, y, np.arange(70), np.empty(0, np.uint64), size, 1), 0, 2)
+    assert len(executable._module.train.overloads) == 1

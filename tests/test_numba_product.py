@@ -1,0 +1,80 @@
+"""Products and transpositions in vectors: the right numbers, and nothing beside them."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import numba
+import numpy as np
+import pytest
+from symprop.backends import numba_product as kernels
+
+SIZES = (0, 1, 2, 3, 7, 8, 13, 16, 17, 31, 33, 50)
+CANARY = 12345.0
+
+
+@pytest.fixture(scope="module", params=["float32", "float64"])
+def compiled(request: pytest.FixtureRequest) -> tuple[np.dtype[Any], Any, Any]:
+    bits = request.param[-2:]
+    multiply, turn = getattr(kernels, f"product{bits}"), getattr(kernels, f"transpose{bits}")
+
+    @numba.njit
+    def call(A, a_row, a_sum, B, C, rows, columns, count, add):
+        multiply(A, a_row, a_sum, B, B.shape[1], C, C.shape[1], rows, columns, count, add)
+
+    @numba.njit
+    def transposed(A, C, start, stop, columns):
+        turn(A, A.shape[1], C, C.shape[1], start, stop, columns)
+
+    return np.dtype(request.param), call, transposed
+
+
+def numbers(seed: int, *shape: int) -> Any:
+    """Whole numbers, whose sums are exact in every type."""
+    return np.random.default_rng(seed).integers(-8, 9, shape).astype(float)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_products_are_exact_and_touch_nothing_else(compiled: Any, turned: bool) -> None:
+    dtype, call, _ = compiled
+    for rows, columns, count in product(SIZES, SIZES[1:], (0, 1, 5)):
+        left, right = (
+            numbers(1, rows, count).astype(dtype),
+            numbers(2, count, columns).astype(dtype),
+        )
+        C = np.full((rows + 1, columns + 3), CANARY, dtype)
+        stored = np.ascontiguousarray(left.T) if turned else left
+        steps = (1, rows) if turned else (count, 1)
+        wide = np.concatenate([right, np.ones((count, 3), dtype)], axis=1)
+        for add in (False, True):
+            before = C[:rows, :columns] if add else 0
+            expected = before + left @ right
+            call(stored, *steps, wide, C, rows, columns, count, add)
+            assert (C[:rows, :columns] == expected).all(), (rows, columns, count, add)
+            assert (C[rows:] == CANARY).all()
+            assert (C[:, columns:] == CANARY).all()
+
+
+def test_transpositions_are_exact_and_touch_nothing_else(compiled: Any) -> None:
+    dtype, _, transposed = compiled
+    for rows, columns in product(SIZES[1:], SIZES[1:]):
+        A = numbers(3, rows, columns).astype(dtype)
+        for start, stop in ((0, rows), (rows // 2, rows)):
+            C = np.full((columns + 1, rows + 2), CANARY, dtype)
+            transposed(A, C, start, stop, columns)
+            assert (C[:columns, start:stop] == A[start:stop].T).all()
+            C[:columns, start:stop] = CANARY
+            assert (C == CANARY).all()
+
+
+def test_a_float32_product_sums_in_order_of_a_fused_multiply_add(compiled: Any) -> None:
+    """Its error is that of a sum of so many terms, not of many small pieces."""
+    dtype, call, _ = compiled
+    rng = np.random.default_rng(0)
+    A, B = rng.normal(size=(16, 500)).astype(dtype), rng.normal(size=(500, 32)).astype(dtype)
+    C = np.empty((16, 32), dtype)
+    call(A, 500, 1, B, C, 16, 32, 500, False)
+    exact = A.astype(np.longdouble) @ B.astype(np.longdouble)
+    size = abs(A).astype(np.longdouble) @ abs(B).astype(np.longdouble)
+    assert (abs(C - exact) <= 500 * np.finfo(dtype).eps * size / 4).all()

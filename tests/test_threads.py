@@ -1,0 +1,110 @@
+"""Threads that work on a batch meet at every barrier, end with their call, and follow what pays."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any
+
+import numba
+import numpy as np
+import pytest
+from symprop import Dense, Network
+from symprop.backends import numba_entry
+from symprop.backends.numba_threads import ROOM, add_up, parts_used, rows_of_part, share, wait
+from symprop.backends.pace import TRIAL, Threads
+
+
+@numba.njit(nogil=True)
+def _rounds(barrier, thread, threads, count, counter, seen):
+    for n in range(count):
+        wait(barrier, threads)
+        if thread == 0:
+            counter[0] += 1
+        wait(barrier, threads)
+        seen[thread] += counter[0] == n + 1
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_all_wait_for_each_other(threads: int) -> None:
+    barrier, counter = np.zeros(ROOM, np.int64), np.zeros(1, np.int64)
+    seen, count = np.zeros(threads, np.int64), 300
+    _rounds(barrier.copy(), 0, 1, 1, counter.copy(), seen.copy())
+    others = [
+        threading.Thread(target=_rounds, args=(barrier, n, threads, count, counter, seen))
+        for n in range(1, threads)
+    ]
+    for other in others:
+        other.start()
+    _rounds(barrier, 0, threads, count, counter, seen)
+    for other in others:
+        other.join()
+    assert (seen == count).all()
+
+
+def test_shares_cover_everything_once() -> None:
+    @numba.njit
+    def call(size, thread, threads):
+        return share(size, thread, threads), rows_of_part(size, thread, threads)
+
+    @numba.njit
+    def used(rows, parts):
+        return parts_used(rows, parts)
+
+    for size in (1, 7, 8, 9, 16, 17, 31, 100, 1000):
+        for threads in (1, 2, 3, 5):
+            elements, rows = zip(*(call(size, n, threads) for n in range(threads)), strict=True)
+            assert [i for a, b in elements for i in range(a, b)] == list(range(size))
+            count = used(size, threads)
+            assert all(a < b for a, b in rows[:count])
+            assert [i for a, b in rows[:count] for i in range(a, b)] == list(range(size))
+
+
+def test_parts_are_added_up_in_their_range() -> None:
+    @numba.njit
+    def call(parts, count, start, stop):
+        add_up(parts, count, start, stop)
+
+    parts = np.arange(24.0).reshape(3, 2, 4)
+    expected = parts.copy()
+    expected[0].reshape(-1)[2:7] += expected[1].reshape(-1)[2:7]
+    call(parts, 2, 2, 7)
+    np.testing.assert_array_equal(parts, expected)
+
+
+def test_the_faster_way_is_chosen_and_the_other_tried_now_and_then(monkeypatch: Any) -> None:
+    clock, cost, done = [0.0], {1: 2.0, 4: 1.0}, []
+
+    def run(first: int, last: int, threads: int) -> None:
+        done.append((first, last, threads))
+        clock[0] += cost[threads] * (last - first)
+
+    monkeypatch.setattr("symprop.backends.pace.time.perf_counter", lambda: clock[0])
+    choice = Threads()
+    for n in range(5 * TRIAL):
+        choice.run(run, 100 * n, 100 * (n + 1), parts=4)
+    covered = [batch for first, last, _ in done for batch in range(first, last)]
+    assert covered == list(range(500 * TRIAL))
+    many = sum(last - first for first, last, threads in done if threads == 4)
+    assert many > 0.95 * len(covered)
+    assert any(threads == 1 for *_, threads in done[5:])
+    cost[4] = 9.0  # the machine gets busy
+    for n in range(2 * TRIAL):
+        choice.run(run, 100 * n, 100 * (n + 1), parts=4)
+    assert done[-1][2] == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_training_with_threads_survives_a_fork(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(numba_entry, "WORTH_A_THREAD", 1)
+    monkeypatch.setattr(numba_entry, "processors", lambda: 2)
+    x = np.random.default_rng(0).normal(size=(64, 8))
+    model = Network([Dense(32, "tanh"), Dense(1)], inputs=8, loss="mse").compile()
+    model.fit(x, x[:, :1], epochs=3, batch_size=32)
+    child = os.fork()
+    if not child:
+        model.fit(x, x[:, :1], epochs=3, batch_size=32)
+        os._exit(0 if np.isfinite(model.history.loss[-1]) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    model.fit(x, x[:, :1], epochs=3, batch_size=32)
