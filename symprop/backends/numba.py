@@ -1,25 +1,19 @@
-"""The Numba backend: a schedule as generated source, compiled. It and numba_math import numba."""
+"""The Numba backend: a schedule as generated source, compiled."""
 
 from __future__ import annotations
 
 import math
-import platform
-import sys
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache, wraps
-from types import ModuleType
+from functools import cached_property, wraps
 from typing import Any
 
-import llvmlite.binding
-import numba
 import numpy as np
 from sympy import Expr, Idx, Symbol
 
-import symprop
-from symprop.backends import Array, in_another_thread, numba_math, outcome
-from symprop.backends.numba_cache import directory, stored
+from symprop.backends import Array
+from symprop.backends.numba_compile import Compiled, load
 from symprop.backends.numba_scalar import VECTORIZABLE
 from symprop.backends.numba_source import Module, arguments, batch_tensors
 from symprop.backends.numpy import Evaluator, size_values, start_array
@@ -53,7 +47,7 @@ def run(program: Program, arrays: Mapping[str, Any], dtype: Any = np.float64) ->
     given = frozenset(tensor.label for tensor in program.tensors if str(tensor.label) in arrays)
     plan = schedule(program, given)
     work = {**_buffers(plan.buffers, sizes, kind), **values}
-    _call(_load(_source(program, plan, kind), kind), "run", _bound(program, plan, work, sizes))
+    load(_source(program, plan, kind)).call("run", _bound(program, plan, work, sizes))
     return values
 
 
@@ -135,46 +129,6 @@ def check_subscripts(
             )
 
 
-def _load(text: str, dtype: Dtype) -> ModuleType:
-    """The module of a source text, from its file in the cache directory."""
-    return _loaded(text, (dtype.name, *_versions()), str(directory()))
-
-
-@cache
-def _versions() -> tuple[str, ...]:
-    """What compiled code depends on besides its source; asking for the processor takes 0.5 ms."""
-    versions = (symprop.__version__, numba.__version__, np.__version__, platform.python_version())
-    return (*versions, numba_math.version(), llvmlite.binding.get_host_cpu_name())
-
-
-@lru_cache(maxsize=64)
-def _loaded(text: str, conditions: tuple[str, ...], _directory: str) -> ModuleType:
-    """Numba finds what it compiled before by the file, but what runs is the text itself."""
-    path = stored(text, conditions)
-    module = ModuleType(path.stem)
-    module.__file__ = str(path)
-    sys.modules[path.stem] = module  # where Numba looks for it, to load what it compiled before
-    exec(compile(text, str(path), "exec"), module.__dict__)  # noqa: S102 (the text made above)
-    return module
-
-
-def _call(module: ModuleType, name: str, given: list[Any]) -> Any:
-    """Call a function of a module; a broken entry of Numba's cache is compiled anew."""
-    entry = getattr(module, name)
-    if not entry.overloads:
-        signature = tuple(map(numba.typeof, given))
-        outcome(in_another_thread(lambda: _compile(entry, signature)))  # LLVM bears no Ctrl-C
-    return entry(*given)
-
-
-def _compile(entry: Any, signature: tuple[Any, ...]) -> None:
-    try:
-        entry.compile(signature)
-    except Exception:
-        entry._cache.flush()
-        entry.compile(signature)
-
-
 class _Work:
     """Work buffers: allocated for the most rows seen so far, lent as arrays of exactly m rows."""
 
@@ -245,13 +199,11 @@ class _Entry:
             check_subscripts(self._unsafe, found, {BATCH: len(next(iter(arrays.values())))})
         return found
 
-    def call(
-        self, module: ModuleType, values: Mapping[str, Array], rows: int, *leading: Any
-    ) -> Any:
+    def call(self, module: Compiled, values: Mapping[str, Array], rows: int, *leading: Any) -> Any:
         """Run on arrays of so many rows."""
         given = {**values, **self.work.arrays(rows)}
         bound = _bound(self.program, self.plan, given, {BATCH: rows})
-        return _call(module, self.name, [*leading, *bound])
+        return module.call(self.name, [*leading, *bound])
 
 
 def _one_at_a_time(method: Callable[..., Any]) -> Any:
@@ -311,8 +263,8 @@ class NumbaExecutable:
         return module.text
 
     @cached_property
-    def _module(self) -> ModuleType:
-        return _load(self.source, self._dtype)
+    def _module(self) -> Compiled:
+        return load(self.source)
 
     @_one_at_a_time
     def predict(self, x: Array) -> Array:

@@ -33,7 +33,7 @@ import numpy as np
 F = np.{dtype}
 OPTIONS = {{"error_model": "numpy", "fastmath": {{"afn", "arcp", "contract", "nsz", "reassoc"}}}}
 kernel = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)
-entry = numba.njit(cache=True, nogil=True, no_cfunc_wrapper=True, **OPTIONS)
+entry = numba.njit(nogil=True, no_cfunc_wrapper=True, **OPTIONS)
 '''
 
 

@@ -1,0 +1,158 @@
+"""Generated text as a module whose entries are compiled, once: numba_cache keeps machine code."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.resources
+import linecache
+import os
+import pickle
+import sys
+from collections.abc import Iterator
+from functools import cache, lru_cache
+from types import ModuleType
+from typing import Any
+
+import llvmlite
+import llvmlite.binding as llvm
+import numba
+import numpy as np
+from numba.core import config
+from numba.core.caching import NullCache
+from numba.core.compiler import CompileResult
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.runtime.nrt import rtsys
+from numba.core.serialize import dumps
+
+import symprop
+from symprop.backends import in_another_thread, numba_cache, outcome
+
+SETTINGS = (
+    "BOUNDSCHECK",
+    "DEBUG_NRT",
+    "DEBUGINFO_DEFAULT",
+    "DISABLE_INTEL_SVML",
+    "ENABLE_AVX",
+    "ENABLE_PROFILING",
+    "EXTEND_VARIABLE_LIFETIMES",
+    "LLVM_PASS_TIMINGS",
+    "LLVM_REFPRUNE_FLAGS",
+    "LLVM_REFPRUNE_PASS",
+    "LOOP_VECTORIZE",
+    "NRT_STATS",
+    "OPT",
+    "SLP_VECTORIZE",
+    "USE_LLVMLITE_MEMORY_MANAGER",
+)
+"""Those of Numba that decide machine code, besides the processor's."""
+
+
+class Compiled:
+    """A generated text as a module; its entries are compiled when they are called first."""
+
+    def __init__(self, text: str):
+        self.text = text
+        name = f"symprop_{hashlib.sha256(text.encode()).hexdigest()[:32]}"
+        self.module = ModuleType(name)
+        exec(compile(text, f"<{name}>", "exec"), vars(self.module))  # noqa: S102 (made by us)
+
+    def call(self, name: str, given: list[Any]) -> Any:
+        """Call an entry by name."""
+        entry = getattr(self.module, name)
+        if not entry.overloads:
+            entry._cache = Stored(self.text, name)
+            signature = tuple(map(numba.typeof, given))
+            outcome(in_another_thread(lambda: self._compile(entry, signature)))  # no Ctrl-C in LLVM
+        return entry(*given)
+
+    def _compile(self, entry: Any, signature: tuple[Any, ...]) -> None:
+        with global_compiler_lock, self._registered():
+            entry.compile(signature)
+
+    @contextlib.contextmanager
+    def _registered(self) -> Iterator[None]:
+        """Numba finds a function's module and its lines by name while it compiles or loads it."""
+        name, file = self.module.__name__, f"<{self.module.__name__}>"
+        sys.modules[name] = self.module
+        linecache.cache[file] = len(self.text), None, self.text.splitlines(keepends=True), file
+        try:
+            yield
+        finally:
+            del sys.modules[name], linecache.cache[file]
+
+
+load = lru_cache(maxsize=64)(Compiled)
+"""The compiled form of a text, kept for the next that has the same."""
+
+
+class Stored(NullCache):  # type: ignore[misc, unused-ignore]
+    """Where a dispatcher finds its compiled forms, and leaves them: in a file for each.
+
+    The key is a digest of all that decides the machine code; see numba_cache for the rest.
+    """
+
+    def __init__(self, text: str, name: str):
+        self._text, self._name = text, name
+
+    @property
+    def cache_path(self) -> str:
+        return str(numba_cache.directory() or "")
+
+    def load_overload(self, signature: Any, context: Any) -> Any:
+        """The compiled form for a signature, or None."""
+        content = numba_cache.read(self._key(signature, context))
+        try:
+            return content and _rebuilt(content, context)
+        except Exception:
+            return None
+
+    def save_overload(self, signature: Any, result: Any) -> None:
+        """Store a compiled form, if it does not hold addresses of this process."""
+        if not result.library.has_dynamic_globals and not result.lifted:
+            content: Any = (_symbols(result.library), result._reduce())
+            key = self._key(signature, result.target_context)
+            numba_cache.write(key, dumps(content))  # type: ignore[no-untyped-call, unused-ignore]
+
+    def _key(self, signature: Any, context: Any) -> bytes:
+        settings = tuple(str(getattr(config, name, None)) for name in SETTINGS)
+        processor = tuple(map(str, context.codegen().magic_tuple()))
+        conditions = (*_versions(), *settings, *processor, str(signature), self._name, self._text)
+        return hashlib.sha256(repr(conditions).encode()).digest()
+
+
+@cache
+def _versions() -> tuple[str, ...]:
+    """Of what makes machine code: packages by version, our own files by content."""
+    packages = (symprop.__version__, numba.__version__, llvmlite.__version__, np.__version__)
+    digest = hashlib.sha256()
+    for file in sorted(importlib.resources.files(__package__).iterdir(), key=lambda f: f.name):
+        if file.name.startswith("numba_") and file.name.endswith(".py"):
+            digest.update(file.read_bytes())
+    return (*packages, sys.version, getattr(sys, "abiflags", ""), digest.hexdigest())
+
+
+def _symbols(library: Any) -> list[str]:
+    """The names that machine code takes from its process."""
+    module = library._final_module
+    found = (*module.functions, *module.global_variables)
+    return [f.name for f in found if f.is_declaration and not f.name.startswith("llvm.")]
+
+
+def _rebuilt(content: bytes, context: Any) -> Any:
+    """A compiled form. It needs little of Numba: all of it takes 0.25 s to set up."""
+    symbols, reduced = pickle.loads(content)  # noqa: S301 (ours: see numba_cache)
+    rtsys.initialize(context)
+    if not all(map(llvm.address_of_symbol, symbols)):
+        context.refresh()
+    rebuild: Any = CompileResult._rebuild
+    return rebuild(context, *reduced)
+
+
+if hasattr(os, "register_at_fork"):
+    # a child whose parent was compiling in another thread would wait for that thread for ever
+    os.register_at_fork(
+        before=global_compiler_lock.acquire,
+        after_in_parent=global_compiler_lock.release,
+        after_in_child=global_compiler_lock.release,
+    )
