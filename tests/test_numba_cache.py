@@ -20,7 +20,6 @@ from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
 from symprop.backends import numba_cache
 from symprop.backends import numba_compile as compiled
-from symprop.backends.numba_compile import Stored
 
 ROOT = Path(compiled.__file__).parents[2]
 KEY, OTHER = bytes(range(32)), bytes(32)
@@ -108,6 +107,20 @@ def test_found_and_compiled_functions_of_a_module_work_together() -> None:
     assert hits(module) == FOUND
     assert module.call("other", [x, y]) == expected[0]
     np.testing.assert_allclose(x, np.exp(expected) - 0.5, rtol=1e-14)
+
+
+def test_machine_code_is_named_by_its_text(folder: Path) -> None:
+    """Symbols of two modules, compiled in two processes, would else be the same in a third."""
+    given = [[np.ones(3), np.ones(3)], [np.ones(6)[::2], np.ones(3)]]
+    for found in (0, 2):
+        module = compiled.Compiled(TEXT.format(number=0.5))
+        for arrays in given:
+            module.call("run", arrays)
+        assert sum(module.module.run.stats.cache_hits.values()) == found
+        for function in (module.module.run, module.module.inner):
+            for form in function.overloads.values():
+                assert form.fndesc.modname == module.module.__name__
+        assert module.module.__name__ not in sys.modules
 
 
 def test_text_signature_and_name_have_files_of_their_own(folder: Path) -> None:
@@ -319,10 +332,9 @@ def test_content_comes_back_under_its_key_only() -> None:
 
 
 def test_what_holds_addresses_of_this_process_is_not_stored(folder: Path) -> None:
-    table = np.arange(1e6)
-    entry = compiled.numba.njit(lambda i: table[i])
-    entry._cache = Stored("text", "name")
-    assert entry(3) == 3
+    module = compiled.Compiled(TEXT.format(number="TABLE[2]"))
+    table = vars(module.module)["TABLE"] = np.arange(1e6)
+    assert module.call("run", [np.ones(3), np.ones(3)]) == 1 + table[2]
     assert not list(folder.iterdir())
 
 

@@ -9,7 +9,6 @@ import linecache
 import os
 import pickle
 import sys
-from collections.abc import Iterator
 from functools import cache, lru_cache
 from types import ModuleType
 from typing import Any
@@ -22,6 +21,7 @@ from numba.core import config
 from numba.core.caching import NullCache
 from numba.core.compiler import CompileResult
 from numba.core.compiler_lock import global_compiler_lock
+from numba.core.dispatcher import Dispatcher
 from numba.core.runtime.nrt import rtsys
 from numba.core.serialize import dumps
 
@@ -56,30 +56,29 @@ class Compiled:
         name = f"symprop_{hashlib.sha256(text.encode()).hexdigest()[:32]}"
         self.module = ModuleType(name)
         exec(compile(text, f"<{name}>", "exec"), vars(self.module))  # noqa: S102 (made by us)
+        functions: list[Any] = [f for f in vars(self.module).values() if isinstance(f, Dispatcher)]
+        for function in functions:
+            if not function.targetoptions.get("no_cpython_wrapper"):  # an entry
+                function._cache = Stored(self, function.__name__)
 
     def call(self, name: str, given: list[Any]) -> Any:
         """Call an entry by name."""
         entry = getattr(self.module, name)
         if not entry.overloads:
-            entry._cache = Stored(self.text, name)
             signature = tuple(map(numba.typeof, given))
-            outcome(in_another_thread(lambda: self._compile(entry, signature)))  # no Ctrl-C in LLVM
+            outcome(in_another_thread(lambda: entry.compile(signature)))  # LLVM bears no Ctrl-C
         return entry(*given)
 
-    def _compile(self, entry: Any, signature: tuple[Any, ...]) -> None:
-        with global_compiler_lock, self._registered():
-            entry.compile(signature)
-
-    @contextlib.contextmanager
-    def _registered(self) -> Iterator[None]:
-        """Numba finds a function's module and its lines by name while it compiles or loads it."""
+    def register(self) -> None:
+        """Let Numba find the module, which names the symbols of its machine code, and its lines."""
         name, file = self.module.__name__, f"<{self.module.__name__}>"
         sys.modules[name] = self.module
         linecache.cache[file] = len(self.text), None, self.text.splitlines(keepends=True), file
-        try:
-            yield
-        finally:
-            del sys.modules[name], linecache.cache[file]
+
+    def forget(self) -> None:
+        """Undo ``register``."""
+        sys.modules.pop(self.module.__name__, None)
+        linecache.cache.pop(f"<{self.module.__name__}>", None)
 
 
 load = lru_cache(maxsize=64)(Compiled)
@@ -87,13 +86,14 @@ load = lru_cache(maxsize=64)(Compiled)
 
 
 class Stored(NullCache):  # type: ignore[misc, unused-ignore]
-    """Where a dispatcher finds its compiled forms, and leaves them: in a file for each.
+    """Where an entry finds its compiled forms, and leaves them: in a file for each.
 
-    The key is a digest of all that decides the machine code; see numba_cache for the rest.
+    The key is a digest of all that decides the machine code; see numba_cache for the rest. Numba
+    asks for a form first, compiles it if there is none, and has it saved, all under its own lock.
     """
 
-    def __init__(self, text: str, name: str):
-        self._text, self._name = text, name
+    def __init__(self, compiled: Compiled, name: str):
+        self._compiled, self._name = compiled, name
 
     @property
     def cache_path(self) -> str:
@@ -101,23 +101,30 @@ class Stored(NullCache):  # type: ignore[misc, unused-ignore]
 
     def load_overload(self, signature: Any, context: Any) -> Any:
         """The compiled form for a signature, or None."""
+        self._compiled.register()
         content = numba_cache.read(self._key(signature, context))
         try:
-            return content and _rebuilt(content, context)
+            found = content and _rebuilt(content, context)
         except Exception:
             return None
+        if found:
+            self._compiled.forget()
+        return found
 
     def save_overload(self, signature: Any, result: Any) -> None:
         """Store a compiled form, if it does not hold addresses of this process."""
+        self._compiled.forget()
         if not result.library.has_dynamic_globals and not result.lifted:
-            content: Any = (_symbols(result.library), result._reduce())
-            key = self._key(signature, result.target_context)
-            numba_cache.write(key, dumps(content))  # type: ignore[no-untyped-call, unused-ignore]
+            with contextlib.suppress(Exception):  # it runs all the same
+                content: Any = (_symbols(result.library), result._reduce())
+                packed = dumps(content)  # type: ignore[no-untyped-call, unused-ignore]
+                numba_cache.write(self._key(signature, result.target_context), packed)
 
     def _key(self, signature: Any, context: Any) -> bytes:
         settings = tuple(str(getattr(config, name, None)) for name in SETTINGS)
         processor = tuple(map(str, context.codegen().magic_tuple()))
-        conditions = (*_versions(), *settings, *processor, str(signature), self._name, self._text)
+        function = (str(signature), self._name, self._compiled.text)
+        conditions = (*_versions(), *settings, *processor, *function)
         return hashlib.sha256(repr(conditions).encode()).digest()
 
 
