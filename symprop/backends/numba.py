@@ -5,59 +5,89 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, wraps
 from typing import Any
 
 import numpy as np
 from sympy import Expr, Idx, Symbol
 
-from symprop.backends import Array
+from symprop.backends import Array, Batches, memory
+from symprop.backends.memory import Life
 from symprop.backends.numba_compile import Compiled, load
 from symprop.backends.numba_scalar import VECTORIZABLE
-from symprop.backends.numba_source import Module, arguments, batch_tensors
+from symprop.backends.numba_source import Module, arguments, batch_tensors, block_rows
+from symprop.backends.numba_vector import LANES
 from symprop.backends.numpy import Evaluator, size_values, start_array
 from symprop.errors import DataError
+from symprop.lowering import EVERYTHING, Lowering
 from symprop.network import Network
 from symprop.passes import lower
+from symprop.passes.orient import orient
 from symprop.passes.prune import prune
 from symprop.program import Program
-from symprop.schedule import schedule
+from symprop.schedule import Target, schedule
 from symprop.scope import BATCH
 from symprop.steps import Schedule
 from symprop.tensor import Tensor, extent, indices, subscript_bounds, subscripts_of
 
-WORK = 1 << 19
+WORK, LEAST_ROWS = 1 << 19, 64
 """About how many numbers the buffers of a prediction or loss hold: rows are taken in pieces."""
-LEAST_ROWS = 64
 UPDATED = ("parameter", "state")
 
 Dtype = np.dtype[Any]
 Sizes = Mapping[Symbol, int]
 
 
-def run(program: Program, arrays: Mapping[str, Any], dtype: Any = np.float64) -> dict[str, Array]:
+def run(
+    program: Program,
+    arrays: Mapping[str, Any],
+    dtype: Any = np.float64,
+    lowering: Lowering = EVERYTHING,
+    size: Symbol | None = None,
+) -> dict[str, Array]:
     """Run a program on the given arrays (by label) and return every tensor, by label.
 
     The compiled counterpart of the interpreter's ``run``: the same arguments, result and errors.
+    With ``size``, the number of rows, rows are taken in blocks.
     """
     sizes, kind = size_values(program, arrays), np.dtype(dtype)
+    target = _target(lowering, kind, size)
     values = {str(t.label): start_array(program, t, arrays, sizes, kind) for t in program.tensors}
     check_subscripts(_unsafe(program), values, sizes)
     given = frozenset(tensor.label for tensor in program.tensors if str(tensor.label) in arrays)
-    plan = schedule(program, given)
-    work = {**_buffers(plan.buffers, sizes, kind), **values}
-    load(_source(program, plan, kind)).call("run", _bound(program, plan, work, sizes))
+    program = _oriented(program, target)
+    plan = schedule(program, given, target=target)
+    buffers = _buffers((*plan.buffers, *plan.local), sizes, kind)
+    work = {**buffers, **values}
+    text = _source(program, plan, kind, target)
+    load(text).call("run", _bound(program, plan, work, sizes))
     return values
 
 
 def source_of(program: Program, dtype: Any = np.float64) -> str:
     """The generated source of a program: the text of a Python module."""
-    return _source(program, schedule(program), np.dtype(dtype))
+    kind = np.dtype(dtype)
+    program = _oriented(program, target := _target(Lowering(), kind))
+    return _source(program, schedule(program, target=target), kind, target)
 
 
-def _source(program: Program, plan: Schedule, dtype: Dtype) -> str:
-    module = Module(f"A program of {len(program.flat)} equations in {dtype.name}", dtype)
+def _own(lowering: Lowering) -> Collection[str]:
+    return VECTORIZABLE if lowering.vector_functions else ()
+
+
+def _target(lowering: Lowering, dtype: Dtype, size: Symbol | None = None) -> Target:
+    return Target(lowering, LANES[dtype.name], size)
+
+
+def _oriented(program: Program, target: Target) -> Program:
+    lanes = target.product_lanes
+    return orient(program, lanes) if lanes and target.lowering.orientation else program
+
+
+def _source(program: Program, plan: Schedule, dtype: Dtype, target: Target) -> str:
+    title = f"A program of {len(program.flat)} equations in {dtype.name}"
+    module = Module(title, dtype, _own(target.lowering), target.loop_lanes)
     module.entry("run", program, plan)
     return module.text
 
@@ -68,6 +98,8 @@ def _bound(
     """The arguments of a compiled schedule; a 0-d array goes as one element in the same memory."""
     found: list[Any] = []
     for label in arguments(program, plan):
+        if label == BATCH and label not in sizes:  # a training counts the rows of each batch itself
+            continue
         value = sizes[label] if label in sizes else values[label.name]
         found.append(
             value.reshape(1) if isinstance(value, np.ndarray) and not value.ndim else value
@@ -130,63 +162,63 @@ def check_subscripts(
 
 
 class _Work:
-    """Work buffers: allocated for the most rows seen so far, lent as arrays of exactly m rows."""
+    """Work buffers: allocated for the most rows seen so far, and used for that many or fewer."""
 
     def __init__(
         self,
-        tensors: Iterable[Tensor],
-        size: Symbol,
+        plan: Schedule,
         dtype: Dtype,
-        integers: frozenset[Symbol] = frozenset(),
+        integers: frozenset[Symbol],
+        lives: Mapping[Symbol, Life],
     ):
-        self._tensors, self._size = tuple(tensors), size
-        self._dtype, self._integers = dtype, integers
-        self._rows = 0
-        self._memory: dict[str, Array] = {}
-        self._views: dict[int, dict[str, Array]] = {}
+        self._plan, self._dtype, self._integers, self._lives = plan, dtype, integers, lives
+        self._rows, self._arrays = 0, dict[str, Array]()
 
     @property
     def width(self) -> int:
-        """How many numbers the buffers hold for each row."""
-        return sum(math.prod(_shape(t, {self._size: 1})) for t in self._tensors)
+        """How many numbers the buffers for the whole batch hold for each row."""
+        return sum(math.prod(_shape(t, {BATCH: 1})) for t in self._plan.buffers)
 
     def arrays(self, rows: int) -> dict[str, Array]:
-        """An array for each tensor, by label."""
+        """An array for each tensor, by label, with room for at least so many rows."""
         if rows > self._rows:
-            self._rows, self._views = rows, {}
-            self._memory = {str(t.label): self._flat(t, rows) for t in self._tensors}
-        if rows not in self._views:
-            self._views = {self._rows: self._views[self._rows]} if self._rows in self._views else {}
-            self._views[rows] = {str(t.label): self._view(t, rows) for t in self._tensors}
-        return self._views[rows]
-
-    def _flat(self, tensor: Tensor, rows: int) -> Array:
-        count = math.prod(_shape(tensor, {self._size: rows}))
-        return np.empty(count, np.int64 if tensor.label in self._integers else self._dtype)
-
-    def _view(self, tensor: Tensor, rows: int) -> Array:
-        shape = _shape(tensor, {self._size: rows})
-        return self._memory[str(tensor.label)][: math.prod(shape)].reshape(shape)
+            self._rows = rows
+            block = min(rows, block_rows(self._plan, self._dtype))
+            shapes = {
+                tensor: _shape(tensor, {BATCH: count})
+                for tensors, count in ((self._plan.buffers, rows), (self._plan.local, block))
+                for tensor in tensors
+            }
+            types = {t: np.int64 if t.label in self._integers else self._dtype for t in shapes}
+            self._arrays = memory.arrays(shapes, types, self._lives)
+        return self._arrays
 
 
 class _Entry:
     """One of a network's programs: its schedule, and the arrays that it works in."""
 
-    def __init__(self, name: str, program: Program, outputs: Iterable[Tensor], dtype: Dtype):
+    def __init__(
+        self,
+        name: str,
+        program: Program,
+        outputs: Iterable[Tensor],
+        dtype: Dtype,
+        lowering: Lowering,
+        gathers: bool = False,
+    ):
         outputs = tuple(outputs)
-        self.name, self.program, self.dtype = name, prune(lower(program, outputs)), dtype
-        self.plan = schedule(self.program, keep={tensor.label for tensor in outputs})
-        self.batches = batch_tensors(self.plan)
+        target = _target(lowering, dtype, BATCH)
+        lowered = _oriented(prune(lower(program, outputs)), target)
+        data = frozenset(t.label for t in lowered.tensors if t.role in ("input", "target"))
+        if gathers:
+            target = replace(target, gathered=data)
+        self.name, self.program, self.dtype = name, lowered, dtype
+        self.plan = schedule(lowered, keep={tensor.label for tensor in outputs}, target=target)
+        self.batches = batch_tensors(self.program, self.plan)
+        kept = {tensor.label for tensor in outputs}
+        lives = memory.lives(self.plan, kept) if lowering.shared_memory else {}
+        self.work = _Work(self.plan, dtype, lowered.gathers, lives)
         self._unsafe = _unsafe(self.program)
-
-    @cached_property
-    def work(self) -> _Work:
-        return _Work(self.plan.buffers, BATCH, self.dtype)
-
-    @cached_property
-    def batch(self) -> _Work:
-        """Where the rows of a batch are put together."""
-        return _Work(self.batches, BATCH, self.dtype, self.program.gathers)
 
     def data(self, **arrays: Array) -> dict[str, Array]:
         """The given rows by label, those used as subscripts as whole numbers and checked."""
@@ -199,11 +231,11 @@ class _Entry:
             check_subscripts(self._unsafe, found, {BATCH: len(next(iter(arrays.values())))})
         return found
 
-    def call(self, module: Compiled, values: Mapping[str, Array], rows: int, *leading: Any) -> Any:
-        """Run on arrays of so many rows."""
-        given = {**values, **self.work.arrays(rows)}
-        bound = _bound(self.program, self.plan, given, {BATCH: rows})
-        return module.call(self.name, [*leading, *bound])
+    def call(self, module: Compiled, values: Mapping[str, Array], rows: int, *leading: Any) -> None:
+        """Run on arrays of so many rows, or train with as many at most."""
+        given = {**self.work.arrays(rows), **values}
+        sizes = {} if leading else {BATCH: rows}
+        module.call(self.name, [*leading, *_bound(self.program, self.plan, given, sizes)])
 
 
 def _one_at_a_time(method: Callable[..., Any]) -> Any:
@@ -222,7 +254,7 @@ class NumbaExecutable:
 
     Every program is a function of one generated module, compiled when it is first called. Threads
     may share an executable: its programs work in the same buffers, so they run one at a time.
-    ``own`` are the functions taken from ``numba_math``, the others are those of ``math``.
+    ``lowering`` says which optimizations the code may use.
 
     Raises LoweringError for a program that cannot be compiled.
     """
@@ -233,7 +265,7 @@ class NumbaExecutable:
         optimizer: Any,
         dtype: Any,
         values: MutableMapping[str, Array],
-        own: Collection[str] = VECTORIZABLE,
+        lowering: Lowering = EVERYTHING,
     ):
         self._values, self._dtype = values, np.dtype(dtype)
         self._lock = threading.RLock()
@@ -243,7 +275,7 @@ class NumbaExecutable:
         step = network.step(optimizer)
         updated = [t for t in step.tensors if t.label in step.defined and t.role in UPDATED]
         self._entries = {
-            name: _Entry(name, program, outputs, self._dtype)
+            name: _Entry(name, program, outputs, self._dtype, lowering, name == "train")
             for name, program, outputs in (
                 ("predict", network.forward, [self._prediction]),
                 ("loss", network.forward, [self._loss]),
@@ -251,10 +283,12 @@ class NumbaExecutable:
                 ("train", step, [self._loss, *updated]),
             )
         }
-        self.source = self._generated(own)
+        self.source = self._generated(lowering)
 
-    def _generated(self, own: Collection[str]) -> str:
-        module = Module(f"A network compiled by symprop in {self._dtype.name}", self._dtype, own)
+    def _generated(self, lowering: Lowering) -> str:
+        title = f"A network compiled by symprop in {self._dtype.name}"
+        lanes = _target(lowering, self._dtype).loop_lanes
+        module = Module(title, self._dtype, _own(lowering), lanes)
         for name, entry in self._entries.items():
             if name == "train":
                 module.training(name, entry.program, entry.plan, BATCH, self._loss.label)
@@ -269,9 +303,9 @@ class NumbaExecutable:
     @_one_at_a_time
     def predict(self, x: Array) -> Array:
         """The prediction for every row of x."""
+        label = str(self._prediction.label)
         pieces = [
-            values[str(self._prediction.label)].copy()
-            for values, _ in self._pieces("predict", len(x), x=x)
+            values[label][:rows].copy() for values, rows in self._pieces("predict", len(x), x=x)
         ]
         return np.concatenate(pieces) if pieces else np.empty((0, *self._width), self._dtype)
 
@@ -305,42 +339,14 @@ class NumbaExecutable:
         entry = self._entries["gradients"]
         entry.call(self._module, {**self._values, **entry.data(x=x, y=y)}, len(x))
         found = entry.work.arrays(len(x))
-        del entry.work  # as large as the data; not to be kept
         loss = float(found[str(self._loss.label)])
-        return loss, {name: found[label] for label, name in self._names.items()}
+        return loss, {name: found[label].copy() for label, name in self._names.items()}
 
     @_one_at_a_time
-    def train(
-        self,
-        x: Array,
-        y: Array,
-        order: Array,
-        first: int,
-        last: int,
-        batch_size: int,
-        total: float = 0.0,
-    ) -> float:
-        """Train on the batches first … last − 1; ``total`` plus batch loss times batch rows.
-
-        Whole batches run in one compiled loop, a shorter last one in another call with arrays of
-        its size.
-        """
-        entry = self._entries["train"]
-        data = entry.data(x=x, y=y)
-        order = np.ascontiguousarray(order, dtype=np.int64)
-        whole = len(order) // batch_size
-        if first < min(whole, last):
-            leading = [total, first, min(whole, last), batch_size, order]
-            total = self._batches(entry, data, leading, batch_size)
-        if last > whole:
-            leading = [total, max(first, whole), last, batch_size, order]
-            total = self._batches(entry, data, leading, len(order) - whole * batch_size)
-        return total
-
-    def _batches(
-        self, entry: _Entry, data: dict[str, Array], leading: list[Any], rows: int
-    ) -> float:
-        """Run a range of batches of so many rows each; ``leading`` says which."""
+    def train(self, batches: Batches, first: int, last: int) -> None:
+        """Train on a range of batches, counted through all epochs."""
+        entry, size = self._entries["train"], min(batches.size, len(batches.rows))
+        data = entry.data(x=batches.x, y=batches.y)
         drawn = [data[str(tensor.label)] for tensor in entry.batches]
-        values = {**self._values, **entry.batch.arrays(rows)}
-        return float(entry.call(self._module, values, rows, *leading, *drawn))
+        leading = (first, last, size, batches.rows, batches.order, batches.seeds, batches.losses)
+        entry.call(self._module, self._values, size, *leading, *drawn)

@@ -134,7 +134,7 @@ def _versions() -> tuple[str, ...]:
     packages = (symprop.__version__, numba.__version__, llvmlite.__version__, np.__version__)
     digest = hashlib.sha256()
     for file in sorted(importlib.resources.files(__package__).iterdir(), key=lambda f: f.name):
-        if file.name.startswith("numba_") and file.name.endswith(".py"):
+        if file.name.endswith(".py"):
             digest.update(file.read_bytes())
     return (*packages, sys.version, getattr(sys, "abiflags", ""), digest.hexdigest())
 

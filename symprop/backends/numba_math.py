@@ -131,18 +131,26 @@ LN2 = {
 
 
 class Value:
-    """A number in generated code: its operators write LLVM's instructions."""
+    """A number in generated code, or a vector of them: its operators write LLVM's instructions."""
 
     def __init__(self, build: ir.IRBuilder, node: Any):
         self.build, self.node = build, node
-        single = isinstance(node.type, ir.FloatType)
+        self.lanes = node.type.count if isinstance(node.type, ir.VectorType) else 0
+        single = isinstance(node.type.element if self.lanes else node.type, ir.FloatType)
         self.number = np.float32 if single else np.float64
-        self.word, self.digits = (ir.IntType(32), 23) if single else (ir.IntType(64), 52)
-        self.bias: int = (1 << self.word.width - self.digits - 2) - 1
+        self.width, self.digits = (32, 23) if single else (64, 52)
+        self.bias: int = (1 << self.width - self.digits - 2) - 1
+        word = ir.IntType(self.width)
+        self.word = ir.VectorType(word, self.lanes) if self.lanes else word
 
     def constant(self, number: float) -> Any:
         """A number of this type."""
-        return self.node.type(float(self.number(number)))
+        value = float(self.number(number))
+        return self.node.type([value] * self.lanes if self.lanes else value)
+
+    def whole(self, number: int) -> Any:
+        """A whole number of the same width."""
+        return self.word([number] * self.lanes if self.lanes else number)
 
     def of(self, single: float, double: float) -> float:
         """What belongs to this type."""
@@ -202,12 +210,12 @@ class Value:
         return Value(self.build, self.build.bitcast(bits, self.node.type))
 
     def __abs__(self) -> Value:
-        largest = (1 << self.word.width - 1) - 1
-        return self.from_bits(self.build.and_(self.bits, self.word(largest)))
+        largest = (1 << self.width - 1) - 1
+        return self.from_bits(self.build.and_(self.bits, self.whole(largest)))
 
     def signed_as(self, other: Value) -> Value:
         """This number, which has no sign, with the sign of another."""
-        sign = self.build.and_(other.bits, self.word(1 << self.word.width - 1))
+        sign = self.build.and_(other.bits, self.whole(1 << self.width - 1))
         return self.from_bits(self.build.or_(self.bits, sign))
 
     def select(self, condition: Any, then: Value | float, other: Value | float) -> Value:
@@ -228,18 +236,18 @@ class Value:
 
     def power_of_two(self) -> Value:
         """2ⁿ of an integer n, where that is a normal number."""
-        n = self.build.add((self + self.rounder).bits, self.word(self.bias))
-        return self.from_bits(self.build.shl(n, self.word(self.digits)))
+        n = self.build.add((self + self.rounder).bits, self.whole(self.bias))
+        return self.from_bits(self.build.shl(n, self.whole(self.digits)))
 
     def split(self) -> tuple[Value, Value]:
         """m and e of this positive normal number 2ᵉ·m, √½ ≤ m < √2."""
         above = round((1 - math.sqrt(0.5)) * 2 ** (self.digits + 1))  # bits from √½ to 1
-        biased = self.build.add(self.bits, self.word(above))
-        biased = self.build.lshr(biased, self.word(self.digits))
-        start = self.constant(2**self.digits).bitcast(self.word)
+        biased = self.build.add(self.bits, self.whole(above))
+        biased = self.build.lshr(biased, self.whole(self.digits))
+        start = self.build.bitcast(self.constant(2**self.digits), self.word)
         e = self.from_bits(self.build.or_(biased, start)) - (2**self.digits + self.bias)
-        n = self.build.sub(biased, self.word(self.bias))
-        m = self.build.sub(self.bits, self.build.shl(n, self.word(self.digits)))
+        n = self.build.sub(biased, self.whole(self.bias))
+        m = self.build.sub(self.bits, self.build.shl(n, self.whole(self.digits)))
         return self.from_bits(m), e
 
 
