@@ -64,6 +64,42 @@ def ordered(statements: list[Statement]) -> tuple[Idx, ...]:
     return (*(i for i in own if i != inner), *(i for i in over if i != inner), inner)
 
 
+def flattened(nest: Nest, program: Program) -> Nest | None:
+    """The nest as one loop over the elements as they lie in memory; None where it has others.
+
+    Every element is that of the loop's point, whatever the shape, or the same at all points.
+    """
+    if not nest.loops or not all(extent(index).is_Integer for index in nest.loops):
+        return None
+    size = prod(int(extent(index)) for index in nest.loops)
+    one = Idx("n", size)
+    names = {}
+    for access in {a for s in nest.statements for a in (s.target, *s.reads)}:
+        found = indices(access)
+        tensor = program.by_label.get(label_of(access))
+        if found and tensor and subscripts_of(access) == nest.loops:
+            if (
+                tensor.shape != tuple(map(extent, nest.loops))
+                or label_of(access) in program.gathers
+            ):
+                return None
+            names[access] = access.base[(S.Zero,) * (len(nest.loops) - 1) + (one,)]
+        elif found:
+            return None
+    if any(nest.depth(s) < len(nest.loops) or s.reduce == "max" for s in nest.statements):
+        return None
+    numbers = {i for s in nest.statements for i in indices(s.value.xreplace(names))} - {one}
+    if numbers or len(names) < 1:
+        return None
+    return Nest(
+        (one,),
+        tuple(
+            replace(s, target=s.target.xreplace(names), value=s.value.xreplace(names), loops=(one,))
+            for s in nest.statements
+        ),
+    )
+
+
 def without_stores(
     steps: tuple[Step, ...], kept: set[Symbol]
 ) -> tuple[tuple[Step, ...], set[Symbol]]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from typing import Protocol
 
 from sympy import Expr, Idx, Symbol
 
 from symprop.equation import Equation, Reduce
-from symprop.tensor import Tensor, accesses, indices, label_of, subscripts_of
+from symprop.tensor import Tensor, accesses, extent, indices, label_of, subscripts_of
 
 
 @dataclass(frozen=True)
@@ -212,3 +213,27 @@ def _inside(access: Expr) -> Iterator[Expr]:
     """The elements that are read to form an element's subscripts."""
     for subscript in subscripts_of(access):
         yield from accesses(subscript)
+
+
+def effort(plan: Schedule, rows: int, lanes: int) -> int:
+    """About how many vector instructions a schedule takes for so many rows."""
+    return sum(_effort(step, rows, lanes) for step in plan.steps)
+
+
+def _effort(step: Step, rows: int, lanes: int) -> int:
+    if isinstance(step, (Loop, Rows)):
+        return sum(_effort(inner, rows, lanes) for inner in step.steps)
+    if isinstance(step, Gemm):
+        loops = {*indices(step.target), step.summed}
+        return _points(loops, rows) // lanes
+    if isinstance(step, Nest):
+        return len(step.statements) * HEAVY * _points(step.loops, rows) // lanes
+    return 0
+
+
+HEAVY = 8
+"""Vector instructions for a statement of a nest: a few for sums and products, tens for tanh."""
+
+
+def _points(loops: Iterable[Idx], rows: int) -> int:
+    return prod(int(extent(i)) if extent(i).is_Integer else rows for i in loops)

@@ -63,11 +63,15 @@ class Compiled:
 
     def call(self, name: str, given: list[Any]) -> Any:
         """Call an entry by name."""
+        self.prepare(name, given)
+        return getattr(self.module, name)(*given)
+
+    def prepare(self, name: str, given: list[Any]) -> None:
+        """Compile an entry, or load it, if that was not done."""
         entry = getattr(self.module, name)
         if not entry.overloads:
             signature = tuple(map(numba.typeof, given))
             outcome(in_another_thread(lambda: entry.compile(signature)))  # LLVM bears no Ctrl-C
-        return entry(*given)
 
     def register(self) -> None:
         """Let Numba find the module, which names the symbols of its machine code, and its lines."""

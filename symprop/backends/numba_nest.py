@@ -20,9 +20,11 @@ from symprop.tensor import accesses, extent, indices, label_of, subscripts_of
 INDENT = "    "
 RESERVED = re.compile(
     r"[rsuvw]_\d+|i\d+|(nest|product|gather|fill|stage)_\d+|np|math|numba|F|kernel|stage|entry|Apart|OPTIONS"
-    r"|all_.*|.*_part|run|predict|loss|gradients|train|begin_epoch|(product|transpose)(32|64)"
+    r"|all_.*|.*_(part|parts|own)|run|predict|loss|gradients|train|begin_epoch|(product|transpose)(32|64)"
     r"|p_\d+|either|every|largest|load|load_some|sqrt|store|store_some|total|where"
-    r"|first|last|stride|rows_all|order|seeds|losses|count|step|epoch|batch|begin|block|blocks|height"
+    r"|add_up|share|share_of_rows|wait|(start|stop)(_\d+)?|thread|threads|barrier|low|high|active"
+    r"|first|last|stride|rows_all|order|seeds|losses|count|step|epoch|batch|begin|block|blocks"
+    r"|height"
     rf"|{'|'.join(VECTORIZABLE)}"
 )
 """Names that generated code uses itself."""
@@ -42,11 +44,11 @@ class Names:
             self._names[label] = self._free(_spelled(str(label)))
         return self._names[label]
 
-    def but(self, other: Mapping[object, str]) -> Names:
-        """The names inside a block of rows, some labels having others there."""
+    def but(self, other: Mapping[object, str], within_block: bool = True) -> Names:
+        """The names inside a block of rows, say, some labels having others there."""
         inner = Names()
         inner._names = {**self._names, **other}
-        inner.within_block = True
+        inner.within_block = within_block
         return inner
 
     def _free(self, name: str) -> str:

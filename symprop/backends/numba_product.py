@@ -316,19 +316,21 @@ def _square(masked: bool) -> Any:
 
 
 def _transpose(lanes: int) -> Any:
-    """C[j, i] = A[i, j], by squares of so many lanes; small matrices number by number."""
+    """C[j, i] = A[i, j] for a range of i, by squares of so many lanes; small matrices number by
+    number.
+    """
     whole, part = _square(masked=False), _square(masked=True)
 
     @compiled
-    def transpose(A, a_row, C, c_row, rows, columns):  # type: ignore[no-untyped-def]
-        if rows * columns < 8 * lanes:
-            for i in range(rows):
+    def transpose(A, a_row, C, c_row, start, stop, columns):  # type: ignore[no-untyped-def]
+        if (stop - start) * columns < 8 * lanes:
+            for i in range(start, stop):
                 for j in range(columns):
                     C[j, i] = A[i, j]
             return
-        for i in range(0, rows, lanes):
+        for i in range(start, stop, lanes):
             for j in range(0, columns, lanes):
-                a, c, down, right = i * a_row + j, j * c_row + i, rows - i, columns - j
+                a, c, down, right = i * a_row + j, j * c_row + i, stop - i, columns - j
                 if down >= lanes and right >= lanes:
                     whole(A, a, a_row, C, c, c_row, down, right)
                 else:

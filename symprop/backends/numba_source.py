@@ -7,40 +7,28 @@ compiled function.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from math import prod
+from collections.abc import Collection, Iterable
 
 import numpy as np
-from sympy import Expr, Symbol
+from sympy import Symbol
 
-from symprop.backends.numba_calls import Call, arguments_of, repeated
-from symprop.backends.numba_nest import INDENT, Kernel, Names, NestWriter
-from symprop.backends.numba_scalar import VECTORIZABLE, ScalarPrinter, subscript
-from symprop.backends.numba_vector_nest import vector_kernel
+from symprop.backends.numba_body import Body, arguments
+from symprop.backends.numba_nest import INDENT, Kernel, Names
+from symprop.backends.numba_scalar import VECTORIZABLE
+from symprop.backends.numba_training import TrainingBody
 from symprop.blocks import ROWS
-from symprop.errors import LoweringError
 from symprop.program import Program
-from symprop.schedule import split
-from symprop.scope import BATCH
-from symprop.steps import Fill, Gather, Gemm, Loop, Nest, Rows, Schedule, Step, Transpose, touched
-from symprop.tensor import Tensor, extent, label_of, subscripts_of
+from symprop.steps import Schedule
 
-KERNELS = ("begin_epoch", "product32", "product64", "transpose32", "transpose64")
-"""The functions of ``numba_product`` that generated code calls."""
-VECTORS = (
-    *("either", "every", "first", "largest", "load", "load_some", "sqrt", "store", "store_some"),
-    *("total", "where"),
-)
-"""Those of ``numba_vector``."""
-LEADING = (
-    *("first", "last", "stride", "rows_all", "order", "seeds", "losses"),
-    *("count", "step", "epoch", "batch", "begin", "block", "blocks", "height"),
-)
-"""What a training entry begins with: its parameters, then its own variables."""
-CACHE = 48 * 1024
-"""Bytes that the tensors of a block of rows should not exceed: what the nearest cache holds."""
-LEAST, MOST = 32, 512
-"""Rows of a block: fewer would not fill the tiles of products, more than this gains nothing."""
+FUNCTIONS: dict[str, tuple[str, ...]] = {
+    "numba_product": ("begin_epoch", "product32", "product64", "transpose32", "transpose64"),
+    "numba_threads": ("add_up", "share", "share_of_rows", "wait"),
+    "numba_vector": (
+        *("either", "every", "first", "largest", "load", "load_some", "sqrt", "store"),
+        *("store_some", "total", "where"),
+    ),
+}
+"""The functions that generated code calls, by module; those of numba_math come on top."""
 
 PREAMBLE = '''"""{title}
 
@@ -76,7 +64,7 @@ class Module:
         own: Collection[str] = VECTORIZABLE,
         lanes: int = 0,
     ):
-        self._title, self._dtype, self._own, self._lanes = title, dtype, own, lanes
+        self._title, self.dtype, self.own, self.lanes = title, dtype, own, lanes
         self._kernels: dict[str, tuple[str, Kernel]] = {}
         self._parts: list[str] = []
 
@@ -86,243 +74,40 @@ class Module:
         title = "".join(c for c in self._title if c.isprintable() and c not in '\\"')
         names = dict(self._kernels.values())
         parts = [names[part].text(part) if part in names else part for part in self._parts]
-        head = PREAMBLE.format(title=title, dtype=self._dtype.name, imports=self._imports(parts))
+        head = PREAMBLE.format(title=title, dtype=self.dtype.name, imports=self._imports(parts))
         return "\n\n".join((head, *parts))
 
     def _imports(self, parts: Iterable[str]) -> str:
         """The functions that the parts call."""
         called = {name for part in parts for name in re.findall(r"\b(?<!\.)(\w+)\(", part)}
         lines = []
-        sources = ("numba_math", self._own), ("numba_product", KERNELS), ("numba_vector", VECTORS)
-        for module, own in sources:
+        for module, own in {"numba_math": self.own, **FUNCTIONS}.items():
             names = ", ".join(sorted(called.intersection(own)))
             lines += [f"from symprop.backends.{module} import {names}"] if names else []
         return "".join(f"\n{line}" for line in lines) + "\n" * bool(lines)
 
     def entry(self, name: str, program: Program, plan: Schedule) -> None:
         """Add a function that runs a schedule; see ``arguments`` for what it is called with."""
-        names = Names(arguments(program, plan))
-        body = [INDENT + line for line in self._lines(program, plan, plan.steps, names)]
-        self._function(name, [names[label] for label in arguments(program, plan)], body)
+        labels = arguments(program, plan)
+        names = Names((*labels, ROWS))
+        lines = list(Body(self, program, plan).lines(plan.steps, names))
+        self.function(name, [names[label] for label in labels], lines)
 
-    def training(
-        self, name: str, program: Program, plan: Schedule, rows: Symbol, loss: Symbol
-    ) -> None:
-        """Add a function that runs a schedule for each batch of a range and sums loss times rows.
+    def training(self, name: str, program: Program, plan: Schedule, loss: Symbol) -> None:
+        """Add a function that trains on a range of batches: see ``TrainingBody``."""
+        body = TrainingBody(self, program, plan)
+        lines = list(body.text(loss))
+        self.function(name, body.parameters, lines)
 
-        Its arguments are, before those of an entry: the first and last batch, counted through all
-        epochs, the rows of a batch, all rows, an array for their order, the seeds and the losses of
-        the epochs, and for each tensor that is gathered all its rows.
-        """
-        names = Names((rows, ROWS, *arguments(program, plan)))
-        gathered = [names[tensor.label] for tensor in batch_tensors(program, plan)]
-        inner = self._lines(program, plan, plan.steps, names)
-        body = [
-            "count = (rows_all.size + stride - 1) // stride",
-            "for step in range(first, last):",
-            f"{INDENT}epoch, batch = step // count, step % count",
-            f"{INDENT}if batch == 0:",
-            f"{INDENT * 2}begin_epoch(order, rows_all, seeds, epoch)",
-            f"{INDENT}begin = batch * stride",
-            f"{INDENT}{names[rows]} = min(stride, rows_all.size - begin)",
-            *(INDENT + line for line in inner),
-            f"{INDENT}losses[epoch] += np.float64({names[loss]}[0]) * {names[rows]}",
-        ]
-        leading = [*LEADING[:7], *(f"all_{tensor}" for tensor in gathered)]
-        own = [names[label] for label in arguments(program, plan) if label != rows]
-        self._function(name, leading + own, [INDENT + line for line in body])
-
-    def _function(self, name: str, parameters: list[str], body: list[str]) -> None:
+    def function(self, name: str, parameters: list[str], body: list[str]) -> None:
+        """Add a function that Python calls."""
         head = f"@entry\ndef {name}({', '.join(parameters)}):\n"
-        self._parts.append(head + "\n".join(body or [f"{INDENT}pass"]) + "\n")
+        self._parts.append(head + "\n".join(INDENT + line for line in body or ["pass"]) + "\n")
 
-    def _shared(self, prefix: str, kernel: Kernel) -> str:
+    def shared(self, prefix: str, kernel: Kernel) -> str:
         """The name of the kernel, added to the module if no equal one is there."""
         if kernel.key not in self._kernels:
             name = f"{prefix}_{sum(part.startswith(f'{prefix}_') for part in self._parts) + 1}"
             self._kernels[kernel.key] = name, kernel
             self._parts.append(name)
         return self._kernels[kernel.key][0]
-
-    def _lines(
-        self, program: Program, plan: Schedule, steps: Iterable[Step], names: Names
-    ) -> Iterator[str]:
-        """The statements that run the steps."""
-        calls: list[Call] = []
-        for step in steps:
-            if isinstance(step, (Loop, Rows)):
-                yield from self._stages(calls)
-                calls = []
-            if isinstance(step, Loop):
-                yield from self._loop(program, plan, step, names)
-            elif isinstance(step, Rows):
-                yield from self._rows(program, plan, step, names)
-            else:
-                calls.append(self._call(program, step, names))
-        yield from self._stages(calls)
-
-    def _loop(self, program: Program, plan: Schedule, step: Loop, names: Names) -> Iterator[str]:
-        yield f"for {names[step.index]} in {_range(step, names)}:"
-        yield from (INDENT + line for line in self._lines(program, plan, step.steps, names))
-
-    def _rows(self, program: Program, plan: Schedule, step: Rows, names: Names) -> Iterator[str]:
-        """One block after the other, each with its rows of the tensors for the whole batch."""
-        size, most = names[BATCH], block_rows(plan, self._dtype)
-        yield f"blocks = ({size} + {most - 1}) // {most}"
-        yield f"height = ({size} + 8 * blocks - 1) // (8 * blocks) * 8"
-        yield f"for block in range(0, {size}, height):"
-        yield f"{INDENT}{names[ROWS]} = min(height, {size} - block)"
-        whole = {tensor.label: tensor for tensor in (*plan.given, *plan.buffers)}
-        parts = [whole[label] for label in touched(step) if label in whole]
-        parts = [tensor for tensor in parts if tensor.shape[:1] == (BATCH,)]
-        inner = names.but({t.label: f"{names[t.label]}_part" for t in parts})
-        for tensor in parts:
-            name = names[tensor.label]
-            yield f"{INDENT}{inner[tensor.label]} = {name}[block:block + {names[ROWS]}]"
-        yield from (INDENT + line for line in self._lines(program, plan, step.steps, inner))
-
-    def _stages(self, calls: Sequence[Call]) -> Iterator[str]:
-        """The calls, those of equal layers through one function for each sequence."""
-        for run in repeated(calls):
-            for sequence in run:
-                if len(run) == 1:
-                    yield from map(str, sequence)
-                else:
-                    name = self._shared("stage", _stage_kernel(sequence))
-                    yield str(Call(name, arguments_of(sequence)))
-
-    def _call(self, program: Program, step: Step, names: Names) -> Call:
-        if isinstance(step, Nest):
-            kernel = self._nest(step, program)
-            return Call(self._shared("nest", kernel), tuple(names[x] for x in kernel.arguments))
-        if isinstance(step, Gemm):
-            return self._vector_product(step, names) if step.vectors else self._product(step, names)
-        if isinstance(step, Transpose):
-            rows, columns = (str(extent(i)) for i in subscripts_of(step.source))
-            pair = names[label_of(step.source)], columns, names[label_of(step.target)], rows
-            return Call(self._own_kernel("transpose"), (*pair, rows, columns))
-        if isinstance(step, Gather):
-            return self._gather(program.by_label[step.label], names)
-        if isinstance(step, Fill):
-            value = ScalarPrinter(self._dtype, str).literal(step.value)
-            kernel = Kernel((f"{INDENT}‹0›.fill({value})",), (Symbol("a"),), (0,))
-            return Call(self._shared("fill", kernel), (names[step.label],))
-        raise LoweringError(f"{type(step).__name__} cannot be inside a block of rows")
-
-    def _nest(self, step: Nest, program: Program) -> Kernel:
-        found = None
-        if self._lanes:
-            found = vector_kernel(step, program, self._dtype, self._lanes, self._own)
-        return found or NestWriter(step, program, self._dtype, self._own).write()
-
-    def _own_kernel(self, name: str) -> str:
-        """The name of a vector kernel for this type."""
-        return f"{name}{8 * self._dtype.itemsize}"
-
-    def _product(self, step: Gemm, names: Names) -> Call:
-        """The call of BLAS."""
-        parts = (step.left, step.right, step.target)
-        slices = tuple(_slice(part, step, names) for part in parts)
-        return Call(self._shared("product", _product_kernel(step)), slices)
-
-    def _vector_product(self, step: Gemm, names: Names) -> Call:
-        """C (+)= A · B: A with the distances between its rows and between its summed numbers, B and
-        C with those between their rows; rows, columns, summed numbers; whether to add.
-        """
-        (left, right, target) = (
-            split(p, step.fixed)[1] for p in (step.left, step.right, step.target)
-        )
-        row, column = target
-        size = [_extent(index, names) for index in (row, column, step.summed)]
-        length = [_extent(subscripts[1], names) for subscripts in (left, right, target)]
-        distances = (length[0], "1") if left[0] == row else ("1", length[0])
-        a, b, c = (_slice(part, step, names) for part in (step.left, step.right, step.target))
-        grows = extent(step.summed) == ROWS
-        add = "True" if not step.fresh else "block > 0" if grows else "False"
-        return Call(
-            self._own_kernel("product"), (a, *distances, b, length[1], c, length[2], *size, add)
-        )
-
-    def _gather(self, tensor: Tensor, names: Names) -> Call:
-        """The call of the kernel that copies the rows of a batch, or of a block of it."""
-        axes = len(tensor.axes)
-        inner = [f"i{n}" for n in range(1, axes)]
-        lines = [f"{INDENT}for i0 in range(‹3›):"]
-        lines += [f"{INDENT * (n + 1)}for i{n} in range(‹4›.shape[{n}]):" for n in range(1, axes)]
-        target, source = (", ".join((row, *inner)) for row in ("i0", "‹1›[‹2› + i0]"))
-        lines.append(f"{INDENT * (axes + 1)}‹4›[{target}] = ‹0›[{source}]")
-        labels = tuple(map(Symbol, ("data", "picks", "start", "number", "into")))
-        note = "into[i, …] = data[picks[start + i], …]"
-        name = self._shared("gather", Kernel(tuple(lines), labels, (0, 1, 2, 3, 4), (note,)))
-        into, within = names[tensor.label], names.within_block
-        start, rows = ("begin + block", ROWS) if within else ("begin", BATCH)
-        every = f"all_{into.removesuffix('_part')}"
-        return Call(name, (every, "order", start, names[rows], into))
-
-
-def block_rows(plan: Schedule, dtype: np.dtype[np.generic]) -> int:
-    """How many rows a block has: what it computes should stay in the nearest cache."""
-    width = sum(prod(int(size) for size in tensor.shape[1:]) for tensor in plan.local)
-    fitting = CACHE // max(1, width * dtype.itemsize)
-    return max(LEAST, min(MOST, fitting // 8 * 8))
-
-
-def arguments(program: Program, plan: Schedule) -> tuple[Symbol, ...]:
-    """What a compiled schedule is called with: sizes, given tensors, buffers."""
-    tensors = (*plan.given, *plan.buffers, *plan.local)
-    return (*program.sizes, *(tensor.label for tensor in tensors))
-
-
-def batch_tensors(program: Program, plan: Schedule) -> tuple[Tensor, ...]:
-    """The tensors of which each batch takes its rows."""
-    used = {tensor.label for tensor in (*plan.given, *plan.buffers, *plan.local)}
-    return tuple(t for t in program.tensors if t.role in ("input", "target") and t.label in used)
-
-
-def _extent(index: Expr, names: Names) -> str:
-    return subscript(extent(index), lambda size: names[size])
-
-
-def _range(step: Loop, names: Names) -> str:
-    count = subscript(extent(step.index), lambda size: names[size])
-    return f"range({count} - 1, -1, -1)" if step.reverse else f"range({count})"
-
-
-def _slice(access: Expr, step: Gemm, names: Names) -> str:
-    lead, rest = split(access, step.fixed)
-    name = names[label_of(access)]
-    picks = [subscript(s, lambda leaf: names[leaf]) for s in lead]
-    if not step.vectors and rest and extent(rest[0]) == BATCH:  # its buffer may have more rows
-        picks.append(f":{names[BATCH]}")
-    return f"{name}[{', '.join(picks)}]" if picks else name
-
-
-def _stage_kernel(calls: Sequence[Call]) -> Kernel:
-    """The calls as a function of their arguments."""
-    labels = arguments_of(calls)
-    tokens = {label: f"‹{n}›" for n, label in enumerate(labels)}
-    lines = (
-        f"{INDENT}{Call(call.name, tuple(tokens[label] for label in call.arguments))}"
-        for call in calls
-    )
-    numbers = tuple(range(len(labels)))
-    note = ("What equal layers repeat.",)
-    return Kernel(tuple(lines), tuple(map(Symbol, labels)), numbers, note, "stage")
-
-
-def _product_kernel(step: Gemm) -> Kernel:
-    """out ← left · right, or of their transposes, for each of the leading batch indices."""
-    picks = ", ".join(f"i{n}" for n in range(len(step.batch)))
-    lines = [
-        f"{INDENT * (n + 1)}for i{n} in range(‹2›.shape[{n}]):" for n in range(len(step.batch))
-    ]
-    own = [split(part, step.fixed)[1][len(step.batch) :] for part in (step.left, step.right)]
-    turned = (own[0][-1] != step.summed, own[1][0] != step.summed)
-    left, right, out = (f"‹{n}›[{picks}]" if picks else f"‹{n}›" for n in range(3))
-    left, right = (
-        f"{name}.T" if t else name for name, t in zip((left, right), turned, strict=True)
-    )
-    lines.append(f"{INDENT * (len(step.batch) + 1)}np.dot({left}, {right}, {out})")
-    labels = (Symbol("A"), Symbol("B"), Symbol("C"))
-    note = "C = " + " · ".join(f"{x}ᵀ" if t else x for x, t in zip("AB", turned, strict=True))
-    return Kernel(tuple(lines), labels, (0, 1, 2), (note,))

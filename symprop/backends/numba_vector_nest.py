@@ -9,7 +9,7 @@ loops.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 
 import numpy as np
 from sympy import Expr, Idx, S, Symbol
@@ -21,6 +21,7 @@ from symprop.program import Program
 from symprop.steps import Nest, Statement
 from symprop.tensor import extent, indices, label_of, subscripts_of
 
+START, STOP = Symbol("start", integer=True), Symbol("stop", integer=True)
 SOME = "‡"
 """Stands in a line where the last, partly filled vector is handled otherwise than a whole one."""
 
@@ -35,14 +36,18 @@ def vector_kernel(
     dtype: np.dtype[np.generic],
     lanes: int,
     own: Collection[str] = VECTORIZABLE,
+    ranged: bool = False,
 ) -> Kernel | None:
-    """The nest in vectors; None where that does not work, or where they would be mostly empty."""
+    """The nest in vectors; None where that does not work, or where they would be mostly empty.
+
+    With ``ranged``, its one loop runs from START to STOP, arguments of the kernel.
+    """
     if not nest.loops or not extent(nest.loops[-1]).is_Integer:
         return None
-    if int(extent(nest.loops[-1])) < max(2, lanes // 2):
+    if int(extent(nest.loops[-1])) < max(2, lanes // 2) and not ranged:
         return None
     try:
-        return _VectorWriter(nest, program, dtype, lanes, own).write()
+        return _VectorWriter(nest, program, dtype, lanes, own, ranged).write()
     except NoVectorsError:
         return None
 
@@ -99,9 +104,10 @@ class _VectorWriter(NestWriter):
         dtype: np.dtype[np.generic],
         lanes: int,
         own: Collection[str],
+        ranged: bool,
     ):
         super().__init__(nest, program, dtype, own)
-        self._along, self._lanes = nest.loops[-1], lanes
+        self._along, self._lanes, self._ranged = nest.loops[-1], lanes, ranged
         self._print = _VectorPrinter(dtype, self._local, own)
         self._print.vectors = self._vectors = set[Symbol]()
         for statement in nest.statements:
@@ -209,17 +215,32 @@ class _VectorWriter(NestWriter):
         if level < len(self._nest.loops) - 1:
             yield from super()._render(level)
             return
-        indent, index = INDENT * (level + 1), self._token(self._along)
+        indent = INDENT * (level + 1)
         yield from (indent + line for line in self._lines[level])
-        size = int(extent(self._along))
+        write = self._over_range if self._ranged else self._over_all
+        yield from (indent + line for line in write(self._lines[level + 1]))
+        yield from (indent + line for line in self._after[level])
+
+    def _over_all(self, body: list[str]) -> Iterator[str]:
+        """The loop over all vectors, the last of them partly filled."""
+        size, index = int(extent(self._along)), self._token(self._along)
         whole, rest = size - size % self._lanes, size % self._lanes
         if whole:
-            yield f"{indent}for {index} in range(0, {whole}, {self._lanes}):"
-            yield from (indent + INDENT + _whole(line) for line in self._lines[level + 1])
+            yield f"for {index} in range(0, {whole}, {self._lanes}):"
+            yield from (INDENT + _whole(line) for line in body)
         if rest:
-            yield f"{indent}{index} = {whole}"
-            yield from (indent + _some(line, rest) for line in self._lines[level + 1])
-        yield from (indent + line for line in self._after[level])
+            yield f"{index} = {whole}"
+            yield from (_some(line, str(rest)) for line in body)
+
+    def _over_range(self, body: list[str]) -> Iterator[str]:
+        """The loop over the vectors of a range."""
+        index, start, stop = map(self._token, (self._along, START, STOP))
+        yield f"whole = {stop} - ({stop} - {start}) % {self._lanes}"
+        yield f"for {index} in range({start}, whole, {self._lanes}):"
+        yield from (INDENT + _whole(line) for line in body)
+        yield f"rest, {index} = {stop} - whole, whole"
+        yield "if rest > 0:"
+        yield from (INDENT + _some(line, "rest") for line in body)
 
 
 def _whole(line: str) -> str:
@@ -228,7 +249,7 @@ def _whole(line: str) -> str:
     return line.replace(SOME, "")
 
 
-def _some(line: str, count: int) -> str:
+def _some(line: str, count: str) -> str:
     """A line for a vector of which so many lanes are filled."""
     line = re.sub(rf"(load|store){SOME}\(", rf"\1_some({count}, ", line)
     return line.replace(f"first{SOME}(", f"first({count}, ")
