@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numba.core.bytecode import FunctionIdentity
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
 from symprop.backends import numba_cache
@@ -121,6 +122,54 @@ def test_machine_code_is_named_by_its_text(folder: Path) -> None:
             for form in function.overloads.values():
                 assert form.fndesc.modname == module.module.__name__
         assert module.module.__name__ not in sys.modules
+
+
+MADE = """
+import sys
+import numba
+import numpy as np
+from symprop.backends.numba_compile import Compiled
+from symprop.backends.numba_product import Apart
+
+def made(factor):
+    @numba.njit(pipeline_class=Apart, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+    def scale(x):
+        for i in range(x.shape[0]):
+            x[i] *= factor
+    return scale
+
+sys.modules["made"] = sys.modules["__main__"]
+twice, thrice = made(2.0), made(3.0)
+for name in sys.argv[1:]:
+    text = f"import numba\\nfrom made import {name}\\n@numba.njit\\ndef run(x): {name}(x)"
+    module, x = Compiled(text), np.ones(3)
+    module.call("run", [x])
+    sys.stdout.write(f"{x[0]} {sum(module.module.run.stats.cache_hits.values())};")
+"""
+
+
+def test_functions_of_one_name_from_several_processes_stay_apart(folder: Path) -> None:
+    def run(*names: str) -> str:
+        command = [sys.executable, "-c", MADE, *names]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        return subprocess.run(  # noqa: S603 (our own script)
+            command, env=environment, capture_output=True, text=True, check=True, timeout=120
+        ).stdout
+
+    assert (run("twice"), run("thrice")) == ("2.0 0;", "3.0 0;")
+    assert run("twice", "thrice") == "2.0 1;3.0 1;"
+
+
+@forks
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_a_child_numbers_functions_on_its_own() -> None:
+    expected = next(FunctionIdentity._unique_ids) + 1
+
+    def check() -> None:
+        assert abs(next(FunctionIdentity._unique_ids) - expected) > 2**32
+
+    assert in_a_child(check) == 0
+    assert next(FunctionIdentity._unique_ids) == expected
 
 
 def test_text_signature_and_name_have_files_of_their_own(folder: Path) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib.resources
+import itertools
 import linecache
 import os
 import pickle
+import secrets
 import sys
 from functools import cache, lru_cache
 from types import ModuleType
@@ -18,6 +20,7 @@ import llvmlite.binding as llvm
 import numba
 import numpy as np
 from numba.core import config
+from numba.core.bytecode import FunctionIdentity
 from numba.core.caching import NullCache
 from numba.core.compiler import CompileResult
 from numba.core.compiler_lock import global_compiler_lock
@@ -160,6 +163,16 @@ def _rebuilt(content: bytes, context: Any) -> Any:
     return rebuild(context, *reduced)
 
 
+def number_apart() -> None:
+    """Number functions as no other process does.
+
+    Numba names machine code by a function's name and number. Two functions that one function made
+    (the same name) and that two processes numbered alike would be one where both are loaded.
+    """
+    FunctionIdentity._unique_ids = itertools.count(secrets.randbits(62))
+
+
+number_apart()
 if hasattr(os, "register_at_fork"):
     # a child whose parent was compiling in another thread would wait for that thread for ever
     os.register_at_fork(
@@ -167,3 +180,4 @@ if hasattr(os, "register_at_fork"):
         after_in_parent=global_compiler_lock.release,
         after_in_child=global_compiler_lock.release,
     )
+    os.register_at_fork(after_in_child=number_apart)
