@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from sympy import Symbol
 
-from symprop.backends import Array, Batches, in_another_thread
+from symprop.backends import Array, Batches
 from symprop.backends.numba_compile import Compiled, load
 from symprop.backends.numba_entry import (
     Dtype,
@@ -27,6 +27,7 @@ from symprop.backends.numba_scalar import VECTORIZABLE
 from symprop.backends.numba_source import Module
 from symprop.backends.numba_threads import ROOM
 from symprop.backends.numpy import size_values, start_array
+from symprop.backends.pace import Threads, together
 from symprop.lowering import EVERYTHING, Lowering
 from symprop.network import Network
 from symprop.program import Program
@@ -113,7 +114,7 @@ class NumbaExecutable:
         lowering: Lowering = EVERYTHING,
     ):
         self._values, self._dtype = values, np.dtype(dtype)
-        self._lock = threading.RLock()
+        self._lock, self._threads = threading.RLock(), Threads()
         self._prediction, self._loss = network.named("yhat"), network.named("L")
         cotangents = network.raw_gradients.outputs
         self._names = {str(t.label): t.name for t in cotangents}
@@ -191,18 +192,17 @@ class NumbaExecutable:
     def train(self, batches: Batches, first: int, last: int) -> None:
         """Train on a range of batches, counted through all epochs."""
         entry, size = self._entries["train"], min(batches.size, len(batches.rows))
-        threads = entry.threads(size)
+        parts = entry.parts(size)
         data = entry.data(x=batches.x, y=batches.y)
         drawn = [data[str(tensor.label)] for tensor in entry.batches]
-        leading = (first, last, size, batches.rows, batches.order, batches.seeds, batches.losses)
+        every = (batches.rows, batches.order, batches.seeds, batches.losses)
         barrier = np.zeros(ROOM, np.int64)
-        calls = [
-            [*leading, number, threads, barrier, *drawn, *given]
-            for number, given in enumerate(entry.training(self._values, size, threads))
-        ]
-        run = partial(self._module.call, entry.name)
-        self._module.prepare(entry.name, calls[0])
-        others = [in_another_thread(partial(run, given)) for given in calls[1:]]
-        run(calls[0])
-        for other in others:
-            other.result()
+        given = entry.training(self._values, size, parts)
+
+        def run(begin: int, end: int, threads: int) -> None:
+            shared = (begin, end, size, *every, parts)
+            calls = [[*shared, n, threads, barrier, *drawn, *given[n]] for n in range(threads)]
+            self._module.prepare(entry.name, calls[0])
+            together([partial(self._module.call, entry.name, call) for call in calls])
+
+        self._threads.run(run, first, last, parts)

@@ -45,6 +45,7 @@ class Body:
 
     def __init__(self, module: Kernels, program: Program, plan: Schedule):
         self._module, self.program, self.plan = module, program, plan
+        self._flat: dict[Nest, tuple[int, Kernel] | None] = {}
 
     def lines(self, steps: Iterable[Step], names: Names) -> Iterator[str]:
         """The statements that run the steps."""
@@ -116,19 +117,33 @@ class Body:
             return Call(self._module.shared("fill", kernel), (names[step.label],))
         raise LoweringError(f"{type(step).__name__} cannot be inside a block of rows")
 
-    def _nest(self, step: Nest, names: Names) -> Call:
-        """The call of a nest: in vectors, over the elements as they lie in memory if it may be,
-        else in plain loops.
+    def flat(self, step: Nest) -> tuple[int, Kernel] | None:
+        """A nest over the elements as they lie in memory, if it may be and has vectors: how many,
+        and a kernel for a range of them.
         """
-        module, kernel, bounds = self._module, None, ("", "")
-        if module.lanes:
-            flat = flattened(step, self.program)
-            bounds = self.bounds(int(extent(flat.loops[0]))) if flat else bounds
-            kernel = vector_kernel(
-                flat or step, self.program, module.dtype, module.lanes, module.own, bool(flat)
-            )
-        kernel = kernel or NestWriter(step, self.program, module.dtype, module.own).write()
-        ends = dict(zip((START, STOP), bounds, strict=True))
+        if step not in self._flat:
+            module, found = self._module, flattened(step, self.program)
+            kernel = None
+            if found and module.lanes:
+                kernel = vector_kernel(
+                    found, self.program, module.dtype, module.lanes, module.own, ranged=True
+                )
+            size = int(extent(found.loops[0])) if found else 0
+            self._flat[step] = (size, kernel) if kernel else None
+        return self._flat[step]
+
+    def _nest(self, step: Nest, names: Names) -> Call:
+        """The call of a nest: over the elements as they lie in memory, in vectors along its inner
+        loop, or in plain loops.
+        """
+        module, flat = self._module, self.flat(step)
+        if flat:
+            size, kernel = flat
+            ends = dict(zip((START, STOP), self.bounds(size), strict=True))
+        else:
+            along = vector_kernel(step, self.program, module.dtype, module.lanes, module.own)
+            kernel = along or NestWriter(step, self.program, module.dtype, module.own).write()
+            ends = {}
         arguments = tuple(ends.get(x) or names[x] for x in kernel.arguments)
         return Call(module.shared("nest", kernel), arguments)
 

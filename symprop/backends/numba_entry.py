@@ -34,7 +34,7 @@ Sizes = Mapping[Symbol, int]
 WORTH_A_THREAD = 16384
 """Vector instructions, some 5 µs, for which another thread is worth the waits at barriers."""
 MOST_THREADS, LEAST_SHARE = 16, 16
-"""How many threads at most, and how many rows each should have at least."""
+"""How many parts of a batch at most, and how many rows each should have at least."""
 
 
 def target_of(lowering: Lowering, dtype: Dtype, size: Symbol | None = None) -> Target:
@@ -125,27 +125,28 @@ class Work:
     ):
         self._plan, self._dtype, self._integers, self._lives = plan, dtype, integers, lives
         self._rows, self._arrays = 0, tuple[dict[str, Array], ...]()
+        self._parts = 0
 
     @property
     def width(self) -> int:
         """How many numbers the buffers for the whole batch hold for each row."""
         return sum(math.prod(shape_of(t, {BATCH: 1})) for t in self._plan.buffers)
 
-    def arrays(self, rows: int, threads: int = 0) -> tuple[dict[str, Array], ...]:
+    def arrays(self, rows: int, parts: int = 0) -> tuple[dict[str, Array], ...]:
         """An array for each tensor, by label, with room for at least so many rows.
 
-        For several threads one dict each: what lives in blocks differs, the rest is the same, with
-        a part for each thread of the sums over rows.
+        For batches in parts, a dict for each thread that may do one: what lives in blocks differs,
+        the rest is the same, with sums over rows for each part.
         """
-        if rows > self._rows or len(self._arrays) != max(1, threads):
-            self._rows = rows
-            parts = sums_over_rows(self._plan) if threads else ()
+        if rows > self._rows or parts != self._parts:
+            self._rows, self._parts = rows, parts
+            sums = sums_over_rows(self._plan) if parts else ()
             shapes = {t: shape_of(t, {BATCH: rows}) for t in self._plan.buffers}
-            shapes |= {t: (threads, *(shapes[t] or (1,))) for t in parts}
+            shapes |= {t: (parts, *(shapes[t] or (1,))) for t in sums}
             shared = self._made(shapes)
             block = min(rows, block_rows(self._plan, self._dtype))
             local = {t: shape_of(t, {BATCH: block}) for t in self._plan.local}
-            self._arrays = tuple(shared | self._made(local) for _ in range(max(1, threads)))
+            self._arrays = tuple(shared | self._made(local) for _ in range(max(1, parts)))
         return self._arrays
 
     def _made(self, shapes: Mapping[Tensor, tuple[int, ...]]) -> dict[str, Array]:
@@ -195,17 +196,17 @@ class Entry:
         (work,) = self.work.arrays(rows)
         return bound(self.program, self.plan, {**work, **values}, {BATCH: rows})
 
-    def training(self, values: Mapping[str, Array], rows: int, threads: int) -> list[list[Any]]:
+    def training(self, values: Mapping[str, Array], rows: int, parts: int) -> list[list[Any]]:
         """What each thread calls the entry with after the leading arguments, to train with batches
         of so many rows at most.
         """
-        found = self.work.arrays(rows, threads)
+        found = self.work.arrays(rows, parts)
         return [bound(self.program, self.plan, {**work, **values}, {}) for work in found]
 
-    def threads(self, rows: int) -> int:
-        """How many threads pay for a batch of so many rows."""
+    def parts(self, rows: int) -> int:
+        """Into how many parts a batch of so many rows is cut: as many as threads would pay for."""
         most = self._lowering.threads or processors()
-        if any(isinstance(s, Gemm) for s in self.plan.steps) or self.plan.local == ():
+        if any(isinstance(step, Gemm) for step in self.plan.steps):  # BLAS has threads of its own
             return 1
         paying = effort(self.plan, rows, LANES[self.dtype.name]) // WORTH_A_THREAD
         return max(1, min(most, MOST_THREADS, rows // LEAST_SHARE, paying))

@@ -22,7 +22,7 @@ RESERVED = re.compile(
     r"[rsuvw]_\d+|i\d+|(nest|product|gather|fill|stage)_\d+|np|math|numba|F|kernel|stage|entry|Apart|OPTIONS"
     r"|all_.*|.*_(part|parts|own)|run|predict|loss|gradients|train|begin_epoch|(product|transpose)(32|64)"
     r"|p_\d+|either|every|largest|load|load_some|sqrt|store|store_some|total|where"
-    r"|add_up|share|share_of_rows|wait|(start|stop)(_\d+)?|thread|threads|barrier|low|high|active"
+    r"|add_up|parts_used|rows_of_part|share|wait|(start|stop)(_\d+)?|parts?|thread|threads|barrier|low|high|active"
     r"|first|last|stride|rows_all|order|seeds|losses|count|step|epoch|batch|begin|block|blocks"
     r"|height"
     rf"|{'|'.join(VECTORIZABLE)}"

@@ -22,7 +22,7 @@ CALLS = {
     **{name: name for name in ("asinh", "acosh", "atanh")},
 }
 """Functions of Python's ``math``, which Numba compiles in the type of their argument."""
-VECTORIZABLE = ("erf", "exp", "expm1", "log", "log1p", "tanh")
+VECTORIZABLE = ("cosh", "erf", "erfc", "exp", "expm1", "log", "log1p", "sinh", "tanh")
 """Those that ``numba_math`` has too."""
 RELATIONS = {Greater: ">", GreaterEqual: ">=", Equal: "=="}
 GREATEST_POWER = 64

@@ -22,7 +22,7 @@ from symprop.steps import Schedule
 
 FUNCTIONS: dict[str, tuple[str, ...]] = {
     "numba_product": ("begin_epoch", "product32", "product64", "transpose32", "transpose64"),
-    "numba_threads": ("add_up", "share", "share_of_rows", "wait"),
+    "numba_threads": ("add_up", "parts_used", "rows_of_part", "share", "wait"),
     "numba_vector": (
         *("either", "every", "first", "largest", "load", "load_some", "sqrt", "store"),
         *("store_some", "total", "where"),

@@ -116,7 +116,14 @@ def share(size, thread, threads):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def share_of_rows(rows, thread, threads):  # type: ignore[no-untyped-def]
-    """From where to where a thread does the rows of a batch, and how many threads have any."""
-    step = (rows + 8 * threads - 1) // (8 * threads) * 8
-    return min(rows, thread * step), min(rows, thread * step + step), (rows + step - 1) // step
+def rows_of_part(rows, part, parts):  # type: ignore[no-untyped-def]
+    """From where to where a part of a batch has its rows."""
+    step = (rows + 8 * parts - 1) // (8 * parts) * 8
+    return part * step, min(rows, part * step + step)
+
+
+@compiled
+def parts_used(rows, parts):  # type: ignore[no-untyped-def]
+    """How many parts of a batch have rows."""
+    step = (rows + 8 * parts - 1) // (8 * parts) * 8
+    return (rows + step - 1) // step

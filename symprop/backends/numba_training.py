@@ -1,9 +1,10 @@
 """The body of the entry that trains: batch after batch, several threads on the rows of each.
 
-Every thread runs this function. It takes its share of a batch's rows, with memory of its own for
-what lives in a block of rows and for the sums over rows; these are added up afterwards. What comes
-before and after is shared out by elements, or left to the first thread. Between steps of which one
-uses what another thread has written, all wait for each other.
+The rows of a batch are cut into parts, each with sums over rows of its own, which are added up
+afterwards: so the bits depend on the number of parts, but not on that of the threads that do them.
+Every thread runs this function, with memory of its own for what lives in a block of rows. What
+comes before and after the parts is shared out by elements, or left to the first thread. Between
+steps of which one uses what another thread has written, all wait for each other.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from symprop.backends.numba_body import Body, Kernels, arguments, batch_tensors
 from symprop.backends.numba_calls import Call
 from symprop.backends.numba_nest import INDENT, Names
 from symprop.blocks import ROWS
-from symprop.loops import flattened
 from symprop.program import Program
 from symprop.scope import BATCH
 from symprop.steps import Fill, Nest, Rows, Schedule, Step, Transpose, apart, touched, written
@@ -27,16 +27,16 @@ from symprop.tensor import Tensor, extent
 
 LEADING = (
     *("first", "last", "stride", "rows_all", "order", "seeds", "losses"),
-    *("thread", "threads", "barrier"),
+    *("parts", "thread", "threads", "barrier"),
 )
 """The parameters that every training has: the range of batches, counted through all epochs, the
-rows of a batch, all rows, an array for their order, seeds and losses of the epochs; which thread
-this is of how many, and where they wait for each other.
+rows of a batch, all rows, an array for their order, seeds and losses of the epochs; how many parts
+a batch has, which thread this is of how many, and where they wait for each other.
 """
 
 
 def sums_over_rows(plan: Schedule) -> tuple[Tensor, ...]:
-    """What each thread has a part of its own of: the sums that grow from block to block."""
+    """The sums that grow from block to block: each part of a batch has its own."""
     labels = {label for step in plan.steps if isinstance(step, Rows) for label in written(step)}
     return tuple(t for t in plan.buffers if t.label in labels and t.shape[:1] != (BATCH,))
 
@@ -66,8 +66,7 @@ class TrainingBody(Body):
         """All lines."""
         m, loop = self._names[BATCH], [INDENT + line for line in self._batch(loss)]
         for label in self._sums:
-            name = self._names[label]
-            yield f"{name}, {name}_own = {name}_parts[0], {name}_parts[thread]"
+            yield f"{self._names[label]} = {self._given(label)}[0]"
         for size in self._shares:
             yield f"start_{size}, stop_{size} = share({size}, thread, threads)"
         yield "count = (rows_all.size + stride - 1) // stride"
@@ -79,7 +78,7 @@ class TrainingBody(Body):
         yield f"{INDENT * 2}wait(barrier, threads)"
         yield f"{INDENT}begin = batch * stride"
         yield f"{INDENT}{m} = min(stride, rows_all.size - begin)"
-        yield f"{INDENT}low, high, active = share_of_rows({m}, thread, threads)"
+        yield f"{INDENT}active = parts_used({m}, parts)"
         yield from loop
 
     def _batch(self, loss: Symbol) -> Iterator[str]:
@@ -88,43 +87,66 @@ class TrainingBody(Body):
             yield from self._round(steps)
             yield "wait(barrier, threads)"
             yield from self._stages(list(map(self._added, self._summed(steps))))
-        names = self._names
+            if loss in self._summed(steps):
+                yield from self._counted(loss)
+        if loss not in self._sums:
+            yield from self._counted(loss)
+
+    def _counted(self, loss: Symbol) -> Iterator[str]:
+        """The first thread adds the batch to the epoch's loss; it has added up the loss itself."""
         yield "if thread == 0:"
-        yield f"{INDENT}losses[epoch] += np.float64({names[loss]}[0]) * {names[BATCH]}"
-        yield "wait(barrier, threads)"
+        yield f"{INDENT}losses[epoch] += np.float64({self._names[loss]}[0]) * {self._names[BATCH]}"
 
     def _rounds(self) -> Iterator[list[Step]]:
-        """The steps between which all threads wait for each other; blocks of rows end a round."""
+        """The steps between which all threads wait for each other; blocks of rows end a round.
+
+        The fills of a part's sums go with the first blocks of rows.
+        """
+        fills = [step for step in self.plan.steps if self._way(step) == "parts"]
+        fills = [step for step in fills if isinstance(step, Fill)]
         steps: list[Step] = []
         added: list[Symbol] = []
         for step in self.plan.steps:
+            if step in fills:
+                continue
             waits = not all(self._may_follow(step, other) for other in steps)
             if waits or not all(self._may_use(step, label) for label in added):
                 yield steps
                 steps, added = [], []
-            steps.append(step)
             if isinstance(step, Rows):
-                yield steps
-                steps, added = [], self._summed(steps)
+                own = [fill for fill in fills if written(fill) & written(step)]
+                yield [*steps, *own, step]
+                steps, added = [], self._summed([step])
+            else:
+                steps.append(step)
         if steps:
             yield steps
 
     def _round(self, steps: list[Step]) -> Iterator[str]:
         """The lines of steps between which nobody waits."""
         for way, found in groupby(steps, self._way):
-            names = self._own if way == "own" else self._names
-            lines = self.lines(found, names)
-            if way == "first":
+            if way == "parts":
+                yield from self._parts(list(found))
+            elif way == "shared":
+                yield from self.lines(found, self._names)
+            else:
                 yield "if thread == 0:"
-                lines = (INDENT + line for line in lines)
-            yield from lines
+                yield from (INDENT + line for line in self.lines(found, self._names))
 
-    def _way(self, step: Step) -> Literal["own", "shared", "first"]:
-        """Whether every thread does a step with tensors of its own, its share of it, or the first
+    def _parts(self, steps: list[Step]) -> Iterator[str]:
+        """The parts of a thread, one after the other."""
+        yield "for part in range(thread, active, threads):"
+        yield f"{INDENT}low, high = rows_of_part({self._names[BATCH]}, part, parts)"
+        for label in self._summed(steps):
+            yield f"{INDENT}{self._own[label]} = {self._given(label)}[part]"
+        yield from (INDENT + line for line in self.lines(steps, self._own))
+
+    def _way(self, step: Step) -> Literal["parts", "shared", "first"]:
+        """Whether a step is done for each part, each thread does its share of it, or the first
         thread does all of it.
         """
         if isinstance(step, Rows) or (isinstance(step, Fill) and step.label in self._sums):
-            return "own"
+            return "parts"
         return "shared" if self._shared_by(step) else "first"
 
     def _may_follow(self, step: Step, other: Step) -> bool:
@@ -139,10 +161,8 @@ class TrainingBody(Body):
         """What a step is shared out by, such as the number of elements; None if it is not."""
         if isinstance(step, Transpose):
             return str(step.target)
-        flat = None
-        if isinstance(step, Nest) and self._module.lanes:
-            flat = flattened(step, self.program)
-        return int(extent(flat.loops[0])) if flat else None
+        flat = self.flat(step) if isinstance(step, Nest) else None
+        return flat[0] if flat else None
 
     def _may_use(self, step: Step, label: Symbol) -> bool:
         """Whether a step need not wait until a sum is added up: each thread uses the elements that
@@ -155,7 +175,7 @@ class TrainingBody(Body):
 
     def _summed(self, steps: list[Step]) -> list[Symbol]:
         """The sums over rows that are complete but for being added up."""
-        labels = {label for s in steps if isinstance(s, Rows) for label in written(s)}
+        labels = {label for step in steps if isinstance(step, Rows) for label in written(step)}
         return sorted(labels & set(self._sums), key=str)
 
     def _added(self, label: Symbol) -> Call:

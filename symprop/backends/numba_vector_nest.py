@@ -42,7 +42,7 @@ def vector_kernel(
 
     With ``ranged``, its one loop runs from START to STOP, arguments of the kernel.
     """
-    if not nest.loops or not extent(nest.loops[-1]).is_Integer:
+    if not lanes or not nest.loops or not extent(nest.loops[-1]).is_Integer:
         return None
     if int(extent(nest.loops[-1])) < max(2, lanes // 2) and not ranged:
         return None
@@ -123,7 +123,8 @@ class _VectorWriter(NestWriter):
             return False
         tensor = self._program.by_label.get(label_of(access))
         shape = tensor.shape if tensor else ()
-        last = max((n for n, size in enumerate(shape) if size != 1), default=-1)
+        last = max((n for n, size in enumerate(shape) if size != 1), default=len(shape) - 1)
+        last = len(shape) - 1 if self._ranged else last
         one_by_one = last >= 0 and subscripts[last] == self._along
         others = (s for n, s in enumerate(subscripts) if n != last)
         if not one_by_one or any(self._along in indices(s) for s in others):
