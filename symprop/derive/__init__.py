@@ -155,5 +155,5 @@ def derive(
     forward, short, update = network.forward, network.gradients, network.update()
     raw = forward + network.raw_gradients
     builder = Builder(Lookup(forward, raw, short), update, delta_names(forward, raw), detail)
-    steps = tuple(builder.steps())
+    steps = (*builder.steps(), *builder.floating())
     return Derivation(steps, forward, raw, short, update, network, detail, notation, batch)

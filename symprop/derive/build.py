@@ -11,6 +11,7 @@ from sympy import Expr, Idx, Integer, Symbol
 from symprop.derive import activation
 from symprop.derive.chain import through_all_layers
 from symprop.derive.explain import Explainer
+from symprop.derive.floating import Floating
 from symprop.derive.groups import Block, Run, blocks_of, label_number, layer_number, runs
 from symprop.derive.lookup import Lookup, as_value, by_label
 from symprop.derive.matrices import matrix_steps
@@ -51,6 +52,12 @@ class Builder:
         yield from self.deltas()
         yield from self.gradients()
         yield from self.updates()
+
+    def floating(self) -> Iterator[Step]:
+        """What runs in another form than it is printed in."""
+        found = Floating(self.lookup.short)
+        for step in found.steps(self._told(found.blocks())):
+            yield replace(step, number=self._number(label_of(step.steps[0].before)) or "")
 
     def number(self, label: Symbol) -> str:
         """The numbers of the equations that define a tensor, in all layers told at once."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sympy import Expr, Mul, Symbol
 
 from symprop.activations import ARGUMENT
-from symprop.derive import activation, chain
+from symprop.derive import activation, chain, floating
 from symprop.derive.build import FORWARD, LOSS, UPDATE
 from symprop.derive.declared import declared
 from symprop.derive.groups import Run
@@ -49,6 +49,9 @@ def story(derivation: Derivation) -> Iterator[Item]:
         if section == chain.SECTION:
             yield from teller.chain(steps)
             continue
+        if section == floating.SECTION:
+            yield from teller.floating(steps)
+            continue
         for _, part in groupby(steps, key=lambda step: step.origin.layer):
             yield from teller.part(tuple(part))
 
@@ -82,6 +85,21 @@ class Teller:
             return
         for step in steps:
             yield from self.derived(step)
+
+    def floating(self, steps: tuple[Step, ...]) -> Iterator[Item]:
+        """Each printed formula with the form that runs, then the rules."""
+        yield Sentence(floating.INTRODUCTION)
+        for run, found in groupby(steps, key=lambda step: step.run):
+            if run is not None:
+                yield Section(_general("Layer ", run), level=2)
+            for step in found:
+                target = self.node(step.steps[0].before, run)
+                caption = f"({step.number})" if step.number else ""
+                printed = Row(Line(target, "=", self.node(step.before, run)), caption)
+                running = Row(Line(None, "=", self.node(step.after, run)), note=step.reason)
+                yield Formulas((printed, running))
+        rules = dict.fromkeys(words for step in steps for words in step.conditions)
+        yield from map(Sentence, rules)
 
     def differences(self, run: Run | None) -> Iterator[Item]:
         """What differs in some of the layers for which a step is told."""
