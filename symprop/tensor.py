@@ -16,6 +16,7 @@ Role = Literal["input", "target", "parameter", "state", "noise", "intermediate",
 ROLES = ("input", "target", "parameter", "state", "noise", "intermediate", "constant")
 
 
+@lru_cache(maxsize=16384)
 def extent(index: Idx) -> Expr:
     """The number of values that an index takes: an Integer, or a Symbol such as m."""
     return index.upper - index.lower + 1

@@ -1,12 +1,8 @@
-"""What is generated for Numba computes what the interpreter computes, from files that last."""
+"""What is generated for Numba computes what the interpreter computes."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -264,7 +260,7 @@ def test_a_float32_program_computes_nothing_in_float64() -> None:
     case = PROGRAMS["adam-in-place"]
     program = case.program + backward(case.program, case.of, case.wrt)
     compiled.run(program, case.arrays, np.float32)
-    module = compiled._load(compiled.source_of(program, np.float32), np.dtype(np.float32))
+    module = compiled.load(compiled.source_of(program, np.float32)).module
     kernels = [f for f in vars(module).values() if isinstance(f, numba.core.dispatcher.Dispatcher)]
     signatures = [
         signature
@@ -324,73 +320,3 @@ def test_equal_layers_share_their_kernels() -> None:
 def test_names_are_python_names() -> None:
     names = Names([Symbol("W1"), Symbol("W1′1"), Symbol("W1′2"), Symbol("d_W1"), Symbol("if")])
     assert list(names._names.values()) == ["W1", "d_W1", "d2_W1", "d_W1_", "if_"]
-
-
-SCRIPT = """
-import sys
-import numpy as np
-from numba.core import compiler
-from symprop import Dense, Network
-from symprop.backends import numba as backend
-
-compilations, compile_extra = [], compiler.compile_extra
-def counted(*arguments, **settings):
-    compilations.append(1)
-    return compile_extra(*arguments, **settings)
-compiler.compile_extra = counted
-layers = [Dense(3, activation="tanh"), Dense(2, activation="softmax")]
-net = Network(layers, inputs=4, loss="cross_entropy")
-program = net.step("adam")
-rng = np.random.default_rng(0)
-arrays = {
-    str(t.label): rng.random([int(n.subs("m", 5)) if n.is_Integer else 5 for n in t.shape])
-    for t in program.tensors if t.role in ("input", "target", "parameter", "state")
-}
-values = backend.run(program, arrays)
-sys.stdout.write(f"{len(compilations)}\\n{values['W1'].tolist()}\\n")
-sys.stdout.write(backend.source_of(program, np.float32))
-"""
-
-
-def in_a_process(cache: Path, seed: int) -> tuple[int, str, str]:
-    """How many functions were compiled, the result, and the source, in a new process."""
-    environment = {**os.environ, "SYMPROP_CACHE": str(cache), "PYTHONHASHSEED": str(seed)}
-    root = Path(compiled.__file__).parents[2]
-    environment["PYTHONPATH"] = str(root)
-    done = subprocess.run(  # noqa: S603 (our own script)
-        [sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    count, values, source = done.stdout.split("\n", 2)
-    return int(count), values, source
-
-
-def test_a_new_process_reuses_what_is_sound_and_repairs_what_is_not(tmp_path: Path) -> None:
-    first, values, source = in_a_process(tmp_path, 1)
-    assert first > 5
-    (path,) = tmp_path.glob("symprop_*.py")
-    text = path.read_text(encoding="utf-8")
-    again, same_values, same_source = in_a_process(tmp_path, 2)
-    assert (again, same_values, same_source) == (0, values, source)
-    path.write_text("raise SystemExit('corrupt')", encoding="utf-8")
-    for entry in (tmp_path / "__pycache__").glob("*.nb?"):
-        entry.write_bytes(b"corrupt")
-    repaired, same_values, _ = in_a_process(tmp_path, 3)
-    assert (repaired, same_values) == (first, values)
-    assert path.read_text(encoding="utf-8") == text
-    for entry in (tmp_path / "__pycache__").glob("*.nbc"):
-        entry.write_bytes(b"corrupt")
-    repaired, same_values, _ = in_a_process(tmp_path, 3)
-    assert (repaired, same_values) == (first, values)
-
-
-def test_the_cache_directory_is_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from symprop.backends.numba_cache import directory
-
-    monkeypatch.setenv("SYMPROP_CACHE", str(tmp_path / "a" / "b"))
-    assert directory().stat().st_mode & 0o777 == 0o700
-    open_to_all = tmp_path / "open"
-    open_to_all.mkdir()
-    open_to_all.chmod(0o777)
-    monkeypatch.setenv("SYMPROP_CACHE", str(open_to_all))
-    assert directory() != open_to_all

@@ -10,7 +10,6 @@ import numba
 import numpy as np
 import pytest
 from symprop import Dense, Network
-from symprop.backends import numba as compiled
 from symprop.backends import numba_coefficients, numba_math
 from symprop.backends.numba import NumbaExecutable
 from symprop.backends.numba_scalar import VECTORIZABLE
@@ -211,21 +210,3 @@ def test_training_is_the_same_with_the_functions_of_math(activation: str) -> Non
     for name, gradient in found[0][1].items():
         scale = np.abs(gradient).max()
         np.testing.assert_allclose(gradient, found[1][1][name], rtol=0, atol=1e-14 * scale)
-
-
-def test_the_version_is_that_of_formulas_and_constants(monkeypatch: pytest.MonkeyPatch) -> None:
-    texts = {numba_math: "formulas", numba_coefficients: "constants"}
-    monkeypatch.setattr(numba_math.inspect, "getsource", texts.__getitem__)
-    found = {numba_math.version()}
-    for module in list(texts):
-        texts[module] += " changed"
-        found.add(numba_math.version())
-    assert len(found) == 3
-
-
-def test_compiled_code_is_stored_apart_when_a_formula_changes(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    before = compiled._versions()
-    monkeypatch.setattr(numba_math, "version", lambda: "changed")
-    assert compiled._versions.__wrapped__() != before

@@ -1,23 +1,17 @@
-"""The Numba backend: a schedule as generated source, compiled. It and numba_math import numba."""
+"""The Numba backend: a schedule as generated source, compiled."""
 
 from __future__ import annotations
 
-import platform
-import sys
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping
-from functools import cache, cached_property, lru_cache, partial, wraps
-from types import ModuleType
+from functools import cached_property, partial, wraps
 from typing import Any
 
-import llvmlite.binding
-import numba
 import numpy as np
 from sympy import Symbol
 
-import symprop
-from symprop.backends import Array, Batches, in_another_thread, numba_math, outcome
-from symprop.backends.numba_cache import directory, stored
+from symprop.backends import Array, Batches
+from symprop.backends.numba_compile import Compiled, load
 from symprop.backends.numba_entry import (
     Dtype,
     Entry,
@@ -68,7 +62,7 @@ def run(
     buffers = buffers_of((*plan.buffers, *plan.local), sizes, kind)
     work = {**buffers, **values}
     text = _source(program, plan, kind, target)
-    _call(_load(text, kind), "run", bound(program, plan, work, sizes))
+    load(text).call("run", bound(program, plan, work, sizes))
     return values
 
 
@@ -88,51 +82,6 @@ def _source(program: Program, plan: Schedule, dtype: Dtype, target: Target) -> s
     module = Module(title, dtype, _own(target.lowering), target.loop_lanes)
     module.entry("run", program, plan)
     return module.text
-
-
-def _load(text: str, dtype: Dtype) -> ModuleType:
-    """The module of a source text, from its file in the cache directory."""
-    return _loaded(text, (dtype.name, *_versions()), str(directory()))
-
-
-@cache
-def _versions() -> tuple[str, ...]:
-    """What compiled code depends on besides its source; asking for the processor takes 0.5 ms."""
-    versions = (symprop.__version__, numba.__version__, np.__version__, platform.python_version())
-    return (*versions, numba_math.version(), llvmlite.binding.get_host_cpu_name())
-
-
-@lru_cache(maxsize=64)
-def _loaded(text: str, conditions: tuple[str, ...], _directory: str) -> ModuleType:
-    """Numba finds what it compiled before by the file, but what runs is the text itself."""
-    path = stored(text, conditions)
-    module = ModuleType(path.stem)
-    module.__file__ = str(path)
-    sys.modules[path.stem] = module  # where Numba looks for it, to load what it compiled before
-    exec(compile(text, str(path), "exec"), module.__dict__)  # noqa: S102 (the text made above)
-    return module
-
-
-def _call(module: ModuleType, name: str, given: list[Any]) -> Any:
-    """Call a function of a module; a broken entry of Numba's cache is compiled anew."""
-    prepare(module, name, given)
-    return getattr(module, name)(*given)
-
-
-def prepare(module: ModuleType, name: str, given: list[Any]) -> None:
-    """Compile a function of a module, if it is not."""
-    entry = getattr(module, name)
-    if not entry.overloads:
-        signature = tuple(map(numba.typeof, given))
-        outcome(in_another_thread(lambda: _compile(entry, signature)))  # LLVM bears no Ctrl-C
-
-
-def _compile(entry: Any, signature: tuple[Any, ...]) -> None:
-    try:
-        entry.compile(signature)
-    except Exception:
-        entry._cache.flush()
-        entry.compile(signature)
 
 
 def _one_at_a_time(method: Callable[..., Any]) -> Any:
@@ -194,8 +143,8 @@ class NumbaExecutable:
         return module.text
 
     @cached_property
-    def _module(self) -> ModuleType:
-        return _load(self.source, self._dtype)
+    def _module(self) -> Compiled:
+        return load(self.source)
 
     @_one_at_a_time
     def predict(self, x: Array) -> Array:
@@ -228,7 +177,7 @@ class NumbaExecutable:
 
     def _run(self, entry: Entry, data: Mapping[str, Array], rows: int) -> dict[str, Array]:
         """Run a program; the arrays that it works in."""
-        _call(self._module, entry.name, entry.arguments({**self._values, **data}, rows))
+        self._module.call(entry.name, entry.arguments({**self._values, **data}, rows))
         return entry.work.arrays(rows)[0]
 
     @_one_at_a_time
@@ -253,7 +202,7 @@ class NumbaExecutable:
         def run(begin: int, end: int, threads: int) -> None:
             shared = (begin, end, size, *every, parts)
             calls = [[*shared, n, threads, barrier, *drawn, *given[n]] for n in range(threads)]
-            prepare(self._module, entry.name, calls[0])
-            together([partial(_call, self._module, entry.name, call) for call in calls])
+            self._module.prepare(entry.name, calls[0])
+            together([partial(self._module.call, entry.name, call) for call in calls])
 
         self._threads.run(run, first, last, parts)

@@ -1,6 +1,15 @@
-"""Where generated source lives: in a private directory, named by what decides the compiled code.
+"""Files of compiled functions: one for each, named by a key, checked before anyone looks inside.
 
-The directory is ``~/.cache/symprop``, or what the environment variable SYMPROP_CACHE names.
+    magic    8 bytes    "symprop" and 0
+    version  4 bytes    FORMAT
+    key     32 bytes    what the content was stored under
+    length   8 bytes    of the content
+    digest  32 bytes    SHA-256 of all of the above and the content
+    content
+
+The content is run as code, so only what nobody else can have written is read. Whatever is wrong
+with a file, it is as if it were not there. The directory is ``~/.cache/symprop``, or what the
+environment variable SYMPROP_CACHE names; it keeps LIMIT bytes, those used last.
 """
 
 from __future__ import annotations
@@ -9,53 +18,129 @@ import contextlib
 import hashlib
 import os
 import stat
+import struct
 import tempfile
-from collections.abc import Iterable
-from functools import cache
+import time
 from pathlib import Path
 
+MAGIC, FORMAT = b"symprop\0", 1
+HEAD = struct.Struct("<8sI32sQ")
+DIGEST = hashlib.sha256().digest_size
+SUFFIX, UNFINISHED = ".compiled", ".tmp"
+LIMIT = 512 * 2**20
+ABANDONED = 3600.0
+"""After so many seconds nobody is still writing a file: its process was killed."""
 
-def directory() -> Path:
-    """The private cache directory; a fresh temporary one where that cannot be used."""
-    chosen = os.environ.get("SYMPROP_CACHE")
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    path = Path(chosen) if chosen else Path(home) / "symprop"
+
+def directory() -> Path | None:
+    """The cache directory, made if it is not there; None if it is not ours alone."""
+    path = _chosen()
     with contextlib.suppress(OSError):
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if _is_private(path):
-            return path.resolve()
-    return _temporary()
+        if path.is_absolute() and _is_trusted(path.lstat()) and _is_trusted(path.stat()):
+            return path
+    return None
 
 
-def _is_private(path: Path) -> bool:
-    """Whether we can write into a directory and nobody else can: what lies there is run as code."""
-    if not os.access(path, os.W_OK | os.X_OK):
-        return False
+def _chosen() -> Path:
+    if chosen := os.environ.get("SYMPROP_CACHE"):
+        return Path(os.path.expanduser(chosen)).absolute()
+    return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "symprop"
+
+
+def _is_trusted(found: os.stat_result) -> bool:
+    """Whether it belongs to us, or root, and nobody else can write to it (a link: replace it)."""
     if os.name != "posix":
         return True
-    found = path.stat()
-    return found.st_uid == os.getuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    open_to_others = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return found.st_uid in (os.getuid(), 0) and (stat.S_ISLNK(found.st_mode) or not open_to_others)
 
 
-@cache
-def _temporary() -> Path:
-    return Path(tempfile.mkdtemp(prefix="symprop-"))
-
-
-def stored(text: str, conditions: Iterable[str]) -> Path:
-    """The file that holds a source text, named by it and all else that decides the compiled code.
-
-    A file that holds anything else is replaced, in one step, so that another process never reads
-    half of it.
-    """
-    content = text.encode()
-    key = hashlib.sha256("\0".join((*conditions, text)).encode()).hexdigest()[:32]
-    path = directory() / f"symprop_{key}.py"
+def read(key: bytes) -> bytes | None:
+    """What was stored under a key of 32 bytes, or None."""
+    folder = directory()
+    if folder is None:
+        return None
+    path = _path(folder, key)
+    try:
+        with open(path, "rb", opener=_open_no_link) as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode) or not _is_trusted(found):
+                return None
+            content = _content(key, file.read())
+    except OSError:
+        return None
     with contextlib.suppress(OSError):
-        if path.read_bytes() == content:
-            return path
-    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-    os.replace(name, path)
-    return path
+        os.utime(path)  # used now
+    return content
+
+
+def _open_no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+
+
+def _content(key: bytes, record: bytes) -> bytes | None:
+    """The content of a record that is whole and was stored under the key."""
+    start = HEAD.size + DIGEST
+    content = record[start:]
+    head = _head(key, content)
+    sound = record[:start] == head + _digest(head, content)
+    return content if sound else None
+
+
+def _head(key: bytes, content: bytes) -> bytes:
+    return HEAD.pack(MAGIC, FORMAT, key, len(content))
+
+
+def _digest(head: bytes, content: bytes) -> bytes:
+    return hashlib.sha256(head + content).digest()
+
+
+def write(key: bytes, content: bytes) -> None:
+    """Store a content under a key of 32 bytes, in one step; where that is impossible, do nothing.
+
+    Another process reads the whole file or none. It need not outlive a power cut: what is broken
+    is stored anew.
+    """
+    folder = directory()
+    if folder is not None:
+        with contextlib.suppress(OSError):
+            head = _head(key, content)
+            _replace(_path(folder, key), head + _digest(head, content) + content)
+            _trim(folder)
+
+
+def _path(folder: Path, key: bytes) -> Path:
+    return folder / f"{key.hex()}{SUFFIX}"
+
+
+def _replace(path: Path, record: bytes) -> None:
+    handle, name = tempfile.mkstemp(dir=path.parent, suffix=UNFINISHED)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(record)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def _trim(folder: Path) -> None:
+    """Remove what was used least recently beyond LIMIT, and what was never finished."""
+    total = 0
+    for path, found in sorted(_files(folder), key=lambda pair: -pair[1].st_mtime_ns):
+        finished = path.endswith(SUFFIX)
+        total += found.st_size if finished else 0
+        if total > LIMIT if finished else found.st_mtime < time.time() - ABANDONED:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+
+
+def _files(folder: Path) -> list[tuple[str, os.stat_result]]:
+    found = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.endswith((SUFFIX, UNFINISHED)):
+                with contextlib.suppress(OSError):
+                    found.append((entry.path, entry.stat(follow_symlinks=False)))
+    return found

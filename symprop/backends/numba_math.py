@@ -8,10 +8,7 @@ caller that allows more: that would undo reductions in two parts.
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 import math
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +16,6 @@ import numpy as np
 from llvmlite import ir
 from numba.extending import intrinsic
 
-from symprop.backends import numba_coefficients
 from symprop.backends.numba_coefficients import COEFFICIENTS, LN2
 
 FLAGS = ("contract",)
@@ -301,9 +297,3 @@ def _erfc(x: Value) -> Value:
 FORMULAS = (_cosh, _erf, _erfc, _exp, _expm1, _log, _log1p, _sinh, _tanh)
 FUNCTIONS = {formula.__name__[1:]: _function(formula) for formula in FORMULAS}
 cosh, erf, erfc, exp, expm1, log, log1p, sinh, tanh = FUNCTIONS.values()
-
-
-def version() -> str:
-    """A digest of this file and its constants, which compiled code depends on."""
-    text = "".join(map(inspect.getsource, (sys.modules[__name__], numba_coefficients)))
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -46,7 +46,7 @@ F = np.{dtype}
 OPTIONS = {{"error_model": "numpy", "fastmath": {{"afn", "arcp", "contract", "nsz", "reassoc"}}}}
 kernel = numba.njit(pipeline_class=Apart, no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)
 stage = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)
-entry = numba.njit(cache=True, nogil=True, no_cfunc_wrapper=True, **OPTIONS)
+entry = numba.njit(nogil=True, no_cfunc_wrapper=True, **OPTIONS)
 '''
 
 
