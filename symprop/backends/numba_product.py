@@ -15,57 +15,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.core.compiler import CompilerBase, DefaultPassBuilder
-from numba.core.compiler_machinery import register_pass
-from numba.core.lowering import Lower
-from numba.core.typed_passes import NativeLowering
 from numba.extending import intrinsic
 
 from symprop.backends import shuffle
-from symprop.backends.numba_vector import LANES, vector_bytes
+from symprop.backends.numba_vector import LANES, compiled, vector_bytes
 
-njit: Any = numba.njit  # its types know neither of the two options
-compiled = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy")
 INDEX = ir.IntType(64)
 LANE = ir.IntType(32)
-
-
-class _KernelLower(Lower):  # type: ignore[misc, unused-ignore]
-    """Lowers a kernel as a function of its own."""
-
-    def setup_function(self, fndesc: Any) -> None:
-        super().setup_function(fndesc)
-        self.function.attributes.add("noinline")
-
-
-@register_pass(mutates_CFG=True, analysis_only=False)
-class _KernelLowering(NativeLowering):  # type: ignore[misc, unused-ignore]
-    _name = "symprop_kernel_lowering"
-
-    @property
-    def lowering_class(self) -> Any:
-        return _KernelLower
-
-
-class Apart(CompilerBase):  # type: ignore[misc, unused-ignore]
-    """Compiles a kernel that may suppose its arrays to be in different places.
-
-    LLVM knows that of arguments only: what is inlined loses much of it. So a kernel stays a
-    function.
-    """
-
-    def define_pipelines(self) -> list[Any]:
-        self.state.flags.noalias = True
-        pipeline = DefaultPassBuilder.define_nopython_pipeline(self.state)
-        pipeline.passes = [
-            (_KernelLowering, text) if found is NativeLowering else (found, text)
-            for found, text in pipeline.passes
-        ]
-        return [pipeline]
 
 
 def tile_rows() -> int:
@@ -250,7 +209,7 @@ def _tile(rows: int, vectors: int, masked: bool) -> Any:
 def _panel(vectors: int, masked: bool) -> Any:
     """All rows of C, in blocks, for the columns of so many vectors that begin at j."""
     m = tile_rows()
-    most, four, two, one = (_tile(rows, vectors, masked) for rows in (m, 4, 2, 1))
+    most, two, one = (_tile(rows, vectors, masked) for rows in (m, 2, 1))
 
     @compiled
     def panel(A, a, s, B, b, C, c, rows, j, columns, count, add):  # type: ignore[no-untyped-def]
@@ -258,10 +217,7 @@ def _panel(vectors: int, masked: bool) -> Any:
         while rows - i >= m:
             most(A, i * a, a, s, B, j, b, C, i * c + j, c, count, columns, add)
             i += m
-        while rows - i >= 4:
-            four(A, i * a, a, s, B, j, b, C, i * c + j, c, count, columns, add)
-            i += 4
-        if rows - i >= 2:
+        while rows - i >= 2:
             two(A, i * a, a, s, B, j, b, C, i * c + j, c, count, columns, add)
             i += 2
         if rows - i >= 1:
@@ -271,20 +227,21 @@ def _panel(vectors: int, masked: bool) -> Any:
 
 
 def _product(lanes: int) -> Any:
-    """C[i, j] (+)= Σ_s A[i, s]·B[s, j] with so many lanes in a vector."""
-    two, masked_two, masked_one = _panel(2, False), _panel(2, True), _panel(1, True)
+    """C[i, j] (+)= Σ_s A[i, s]·B[s, j] with so many lanes in a vector: two vectors of columns at a
+    time, then one after the other, filled or not.
+    """
+    pair, single = _panel(2, masked=False), _panel(1, masked=True)
 
     @compiled
     def product(A, a_row, a_sum, B, b_row, C, c_row, rows, columns, count, add):  # type: ignore[no-untyped-def]
         j = 0
         while columns - j >= 2 * lanes:
-            two(A, a_row, a_sum, B, b_row, C, c_row, rows, j, 2 * lanes, count, add)
+            pair(A, a_row, a_sum, B, b_row, C, c_row, rows, j, 2 * lanes, count, add)
             j += 2 * lanes
-        left = columns - j
-        if left > lanes:
-            masked_two(A, a_row, a_sum, B, b_row, C, c_row, rows, j, left, count, add)
-        elif left > 0:
-            masked_one(A, a_row, a_sum, B, b_row, C, c_row, rows, j, left, count, add)
+        while columns - j > 0:
+            some = min(lanes, columns - j)
+            single(A, a_row, a_sum, B, b_row, C, c_row, rows, j, some, count, add)
+            j += lanes
 
     return product
 

@@ -40,7 +40,7 @@ import math
 import numba
 import numpy as np
 
-from symprop.backends.numba_product import Apart
+from symprop.backends.numba_vector import Apart
 {imports}
 F = np.{dtype}
 OPTIONS = {{"error_model": "numpy", "fastmath": {{"afn", "arcp", "contract", "nsz", "reassoc"}}}}

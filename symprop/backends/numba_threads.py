@@ -10,11 +10,12 @@ import sys
 from typing import Any
 
 import llvmlite.binding
-import numba
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+from symprop.backends.numba_vector import compiled
 
 SPINS = 2000
 """Looks at the barrier, some 50 µs, before the processor is offered to others."""
@@ -23,8 +24,6 @@ COUNT, ROUND = 0, 8
 lines.
 """
 ROOM = 16
-njit: Any = numba.njit  # its types know neither of the two options
-compiled = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy")
 
 
 def _place(context: Any, build: ir.IRBuilder, kind: Any, array: Any, index: Any) -> Any:
@@ -80,6 +79,31 @@ _give_way = types.ExternalFunction(
 )
 
 
+@intrinsic  # type: ignore[misc, unused-ignore]
+def _number(_context: Any, a: Any, at: Any) -> Any:
+    """The number so many places after the first, whatever the shape of the array."""
+
+    def generate(context: Any, build: ir.IRBuilder, _sig: Any, given: Any) -> Any:
+        data = context.make_array(a)(context, build, value=given[0]).data
+        kind = context.get_value_type(a.dtype)
+        return build.load(build.gep(data, [given[1]], source_etype=kind), typ=kind)
+
+    return a.dtype(a, types.intp), generate
+
+
+@intrinsic  # type: ignore[misc, unused-ignore]
+def _put(_context: Any, a: Any, at: Any, number: Any) -> Any:
+    """Put a number so many places after the first."""
+
+    def generate(context: Any, build: ir.IRBuilder, _sig: Any, given: Any) -> Any:
+        data = context.make_array(a)(context, build, value=given[0]).data
+        kind = context.get_value_type(a.dtype)
+        build.store(given[2], build.gep(data, [given[1]], source_etype=kind))
+        return context.get_dummy_value()
+
+    return types.void(a, types.intp, a.dtype), generate
+
+
 @compiled
 def wait(barrier, threads):  # type: ignore[no-untyped-def]
     """Until all threads have come here."""
@@ -102,10 +126,10 @@ def wait(barrier, threads):  # type: ignore[no-untyped-def]
 @compiled
 def add_up(parts, count, start, stop):  # type: ignore[no-untyped-def]
     """parts[0] += parts[1] + …, of so many parts, for the elements of a range."""
-    flat = parts.reshape(parts.shape[0], parts.size // parts.shape[0])
+    size = parts.size // parts.shape[0]
     for part in range(1, count):
         for n in range(start, stop):
-            flat[0, n] += flat[part, n]
+            _put(parts, n, _number(parts, n) + _number(parts, part * size + n))
 
 
 @compiled
