@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from benchmarks.settings import RESULTS, Settings, thread_settings
 
@@ -45,9 +45,10 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     return found
 
 
-def settings_of(found: argparse.Namespace) -> Settings:
+def settings_of(found: argparse.Namespace, scratch: Path) -> Settings:
     """Defaults, or the small ones of --quick, and what was given."""
-    settings = Settings(coretype=found.coretype, threads=tuple(found.threads or thread_settings()))
+    threads = tuple(found.threads or thread_settings())
+    settings = Settings(scratch, coretype=found.coretype, threads=threads)
     if found.quick:
         settings = replace(
             settings, quick=True, rounds=2, piece=0.02, limit=30.0, results=RESULTS / "quick"
@@ -58,13 +59,11 @@ def settings_of(found: argparse.Namespace) -> Settings:
 
 def main(given: Sequence[str] | None = None) -> None:
     """Run what was asked for, one after the other."""
-    found = arguments(given)
-    settings, began = settings_of(found), time.monotonic()
-    try:
+    found, began = arguments(given), time.monotonic()
+    with TemporaryDirectory(prefix="symprop-benchmarks-", ignore_cleanup_errors=True) as scratch:
+        settings = settings_of(found, Path(scratch))
         for name in found.scripts or SCRIPTS:
             run_one(name, settings)
-    finally:
-        shutil.rmtree(settings.scratch, ignore_errors=True)
     print(f"all in {time.monotonic() - began:.0f} s")
 
 

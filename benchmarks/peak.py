@@ -60,7 +60,7 @@ def _kernel(bits: int, width: int) -> Callable[[int], float]:
     return kernel
 
 
-def peak(dtype: str, threads: int = 1, repeats: int = 5) -> float:
+def peak(dtype: str, threads: int = 1, repeats: int = 20) -> float:
     """Operations a second that ``threads`` threads reach together, the best of some repeats."""
     bits = 32 if dtype == "float32" else 64
     width = register_bits() // bits

@@ -108,10 +108,15 @@ def race(
 def prepare(
     lanes: Sequence[Lane], workload: Workload, optimizer: str, settings: Settings
 ) -> list[Measurement]:
-    """Everything compiled; those with one thread first, as the others then find their caches."""
+    """Everything compiled, side by side; a lane that finds the code of another comes after it."""
     measured = [Measurement(lane.name, lane.threads, lane.label) for lane in lanes]
-    for threads in sorted({lane.threads for lane in lanes}):
-        some = [(ln, m) for ln, m in zip(lanes, measured, strict=True) if ln.threads == threads]
+    first = min((lane.threads for lane in lanes), default=1)
+    for later in (False, True):
+        some = [
+            (lane, m)
+            for lane, m in zip(lanes, measured, strict=True)
+            if (ENTRIES[lane.name].cached and lane.threads > first) == later
+        ]
         asked = [
             lane.start(settings).ask(
                 "prepare", workload=workload.plain(), optimizer=optimizer, **lane.settings

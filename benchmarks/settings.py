@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
@@ -28,19 +27,26 @@ def thread_settings() -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Settings:
-    """``rounds`` interleaved rounds of pieces of ``piece`` seconds; a contestant that takes longer
+    """``scratch`` is a directory for the contestants' caches, empty at the start. ``rounds`` interleaved rounds of pieces of ``piece`` seconds; a contestant that takes longer
     than ``limit`` seconds to get ready is left out there. ``coretype`` is OPENBLAS_CORETYPE for all
     contestants alike, unset by default. ``quick`` is for trying the scripts, not for figures.
     """
 
+    scratch: Path
+    results: Path = RESULTS
     rounds: int = 5
     piece: float = 0.1
     limit: float = 60.0
     threads: tuple[int, ...] = field(default_factory=thread_settings)
     coretype: str = ""
     quick: bool = False
-    results: Path = RESULTS
-    scratch: Path = field(default_factory=lambda: Path(mkdtemp(prefix="symprop-benchmarks-")))
+
+    @property
+    def picture(self) -> Path:
+        """The README's, for a full run with the defaults; else beside the results."""
+        if self.results == RESULTS and not self.coretype:
+            return RESULTS.parent.parent / "docs" / "benchmarks.png"
+        return self.results / f"scaling_{self.coretype.lower() or 'unset'}.png"
 
     def environment(self, threads: int, **more: str) -> dict[str, str]:
         """For a process that may use so many threads; caches start empty."""

@@ -36,6 +36,7 @@ def number(value: float | None) -> str:
     """Three digits, thousands apart; a dash for what is not there."""
     if value is None or math.isnan(value):
         return "–"
+    value = float(f"{value:.3g}") if abs(value) < 100 else value  # 9.996 is 10.0
     if value == 0 or abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.{max(0, 2 - math.floor(math.log10(abs(value))))}f}"

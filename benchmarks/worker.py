@@ -8,6 +8,7 @@ An answer with "error" says what went wrong.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -88,7 +89,8 @@ class Worker:
             text=True,
         )
         self.lines: queue.Queue[str] = queue.Queue()
-        threading.Thread(target=self._listen, daemon=True).start()
+        self.listener = threading.Thread(target=self._listen, daemon=True)
+        self.listener.start()
 
     def _listen(self) -> None:
         assert self.process.stdout is not None
@@ -121,6 +123,11 @@ class Worker:
         """End the process."""
         self.process.kill()
         self.process.wait()
+        self.listener.join()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):  # what was not read any more
+                    pipe.close()
 
 
 def main() -> None:

@@ -129,8 +129,9 @@ TABLE = (
 """W3 is real data, W4 has the shape of MNIST, W7 that of SimpleChains.jl's published comparison."""
 
 
-def with_rows(workload: Workload, operations: float = 1e9, most: int = 64) -> Workload:
-    """The workload with as many batches as take about so many operations, from 4 to ``most``."""
+def with_rows(workload: Workload, operations: float = 1e9) -> Workload:
+    """The workload with data of about so many operations: 4 to 64 batches, or 1,024 rows."""
     one = replace(workload, rows=workload.batch).operations
+    most = max(64, 1024 // workload.batch)
     batches = max(4, min(most, int(operations / one)))
     return replace(workload, rows=batches * workload.batch)

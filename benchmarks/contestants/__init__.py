@@ -31,6 +31,8 @@ class Entry:
     place: str
     needs: str
     note: str
+    cached: bool = False
+    """Whether another process finds what one has compiled."""
 
     @property
     def missing(self) -> str:
@@ -49,7 +51,7 @@ class Entry:
 
 
 ENTRIES = {
-    "symprop": Entry("symprop", "symprop_fit:SympropFit", "symprop", "model.fit"),
+    "symprop": Entry("symprop", "symprop_fit:SympropFit", "symprop", "model.fit", cached=True),
     "jax": Entry(
         "JAX scan",
         "jax_scan:JaxScan",

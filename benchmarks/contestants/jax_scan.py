@@ -58,7 +58,7 @@ OPTIMIZERS = {"sgd": sgd, "adam": adam}
 
 def start(workload: Workload, optimizer: str) -> Tree:
     """Parameters and the optimizer's state."""
-    state = {"w": [(jnp.asarray(w.T), jnp.asarray(b)) for w, b in workload.start()]}
+    state: Tree = {"w": [(jnp.asarray(w.T), jnp.asarray(b)) for w, b in workload.start()]}
     if optimizer == "adam":
         state["m"] = jax.tree.map(jnp.zeros_like, state["w"])
         state["v"] = jax.tree.map(jnp.zeros_like, state["w"])

@@ -148,7 +148,7 @@ class NumpyLoop:
         if self.workload.loss == "mse":
             np.subtract(output, y, out=delta)
             n = output.shape[1]
-            total = float(np.vdot(delta, delta)) / n
+            total = float(np.vdot(delta, delta) / n)
             delta *= 2 / (m * n)
             times_slope(last.activation, output, delta, last.scratch[:m])
             return total

@@ -5,10 +5,11 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+import symprop.backends.numba
 from symprop import SGD, Adam, Dense, Network
 from symprop.model import Model
 
-from benchmarks.workloads import LEARNING_RATES, Workload
+from benchmarks.workloads import LEARNING_RATES, Array, Workload
 
 OPTIMIZERS = {"sgd": SGD(LEARNING_RATES["sgd"]), "adam": Adam(LEARNING_RATES["adam"])}
 
@@ -19,30 +20,46 @@ def network(workload: Workload) -> Network:
     return Network(layers, inputs=workload.inputs, loss=workload.loss)
 
 
-def compiled(workload: Workload, optimizer: str, threads: int = 1, **settings: Any) -> Model:
+def compiled(
+    workload: Workload, optimizer: str, threads: int = 1, off: dict[str, Any] | None = None
+) -> Model:
     """A model that has the workload's start parameters.
 
-    ``settings`` are handed to ``compile``, such as lowering=Lowering(...).
+    ``off`` holds fields of the lowering's settings, and the values that turn them off.
     """
+    settings: dict[str, Any] = {}
     if "threads" in inspect.signature(Network.compile).parameters:
         settings["threads"] = threads
+    if off:
+        settings["lowering"] = getattr(symprop.backends.numba, "Lowering")(**off)  # noqa: B009 (may be missing)
     model = network(workload).compile(
         optimizer=OPTIMIZERS[optimizer], dtype=workload.dtype, seed=0, **settings
     )
-    names = {}
-    for number, (weight, bias) in enumerate(workload.start(), 1):
-        names |= {f"W{number}": weight, f"b{number}": bias}
-    model.set_parameters(names)
+    model.set_parameters(parameters(workload))
     return model
+
+
+def parameters(workload: Workload) -> dict[str, Array]:
+    """The start parameters by name."""
+    named: dict[str, Array] = {}
+    for number, (weight, bias) in enumerate(workload.start(), 1):
+        named |= {f"W{number}": weight, f"b{number}": bias}
+    return named
 
 
 class SympropFit:
     """Whole epochs by ``model.fit``; its history has the loss."""
 
-    def __init__(self, workload: Workload, optimizer: str, threads: int = 1, **settings: Any):
+    def __init__(
+        self,
+        workload: Workload,
+        optimizer: str,
+        threads: int = 1,
+        off: dict[str, Any] | None = None,
+    ):
         self.batch = workload.batch
         self.x, self.y = workload.arrays()
-        self.model = compiled(workload, optimizer, threads, **settings)
+        self.model = compiled(workload, optimizer, threads, off)
 
     def run(self, epochs: int, shuffle: bool) -> float:
         history = self.model.fit(

@@ -31,8 +31,8 @@ def loss_of(workload: Workload) -> Any:
 
 def optimizer_of(name: str, network: nn.Module) -> torch.optim.Optimizer:
     """The fused one: a single kernel for all parameters."""
-    kinds = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
-    return kinds[name](network.parameters(), lr=LEARNING_RATES[name], fused=True)
+    kind = torch.optim.SGD if name == "sgd" else torch.optim.Adam
+    return kind(network.parameters(), lr=LEARNING_RATES[name], fused=True)
 
 
 class Loop:
