@@ -27,16 +27,19 @@ def thread_settings() -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Settings:
-    """``scratch`` is a directory for the contestants' caches, empty at the start. ``rounds`` interleaved rounds of pieces of ``piece`` seconds; a contestant that takes longer
-    than ``limit`` seconds to get ready is left out there. ``coretype`` is OPENBLAS_CORETYPE for all
-    contestants alike, unset by default. ``quick`` is for trying the scripts, not for figures.
+    """``scratch`` is a directory for the contestants' caches, empty at the start.
+
+    There are ``rounds`` interleaved rounds of pieces of ``piece`` seconds; a contestant that takes
+    longer than ``limit`` seconds to get ready is left out there. ``coretype`` is OPENBLAS_CORETYPE
+    for all contestants alike, unset by default. ``quick`` is for trying the scripts, not for
+    figures.
     """
 
     scratch: Path
     results: Path = RESULTS
     rounds: int = 5
     piece: float = 0.1
-    limit: float = 60.0
+    limit: float = 120.0
     threads: tuple[int, ...] = field(default_factory=thread_settings)
     coretype: str = ""
     quick: bool = False
