@@ -108,28 +108,33 @@ def race(
 def prepare(
     lanes: Sequence[Lane], workload: Workload, optimizer: str, settings: Settings
 ) -> list[Measurement]:
-    """Everything compiled, side by side; a lane that finds the code of another comes after it."""
+    """Everything compiled: lanes of one thread side by side, then the others one after the other.
+
+    Threads that wait for each other in a crowd of compilers take their time; and a lane with more
+    threads may find the code of its sibling in a cache.
+    """
     measured = [Measurement(lane.name, lane.threads, lane.label) for lane in lanes]
-    first = min((lane.threads for lane in lanes), default=1)
-    for later in (False, True):
-        some = [
-            (lane, m)
-            for lane, m in zip(lanes, measured, strict=True)
-            if (ENTRIES[lane.name].cached and lane.threads > first) == later
-        ]
-        asked = [
-            lane.start(settings).ask(
-                "prepare", workload=workload.plain(), optimizer=optimizer, **lane.settings
-            )
-            for lane, _ in some
-        ]
-        deadline = time.monotonic() + settings.limit
-        for (_, measurement), answer in zip(some, asked, strict=True):
-            said = answer(max(deadline - time.monotonic(), 0.01))
-            measurement.error = said.get("error", "")
-            measurement.loss = said.get("loss", float("nan"))
-            measurement.prepared = said.get("seconds", float("nan"))
+    pairs = list(zip(lanes, measured, strict=True))
+    singles = [pair for pair in pairs if pair[0].threads == 1]
+    for group in (singles, *([pair] for pair in pairs if pair[0].threads > 1)):
+        _prepare_together(group, workload, optimizer, settings)
     return measured
+
+
+def _prepare_together(
+    group: Sequence[tuple[Lane, Measurement]],
+    workload: Workload,
+    optimizer: str,
+    settings: Settings,
+) -> None:
+    question = {"workload": workload.plain(), "optimizer": optimizer}
+    asked = [lane.start(settings).ask("prepare", **question, **lane.settings) for lane, _ in group]
+    deadline = time.monotonic() + settings.limit
+    for (_, measurement), answer in zip(group, asked, strict=True):
+        said = answer(max(deadline - time.monotonic(), 0.01))
+        measurement.error = said.get("error", "")
+        measurement.loss = said.get("loss", float("nan"))
+        measurement.prepared = said.get("seconds", float("nan"))
 
 
 def _piece(

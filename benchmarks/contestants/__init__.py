@@ -31,8 +31,6 @@ class Entry:
     place: str
     needs: str
     note: str
-    cached: bool = False
-    """Whether another process finds what one has compiled."""
 
     @property
     def missing(self) -> str:
@@ -51,7 +49,7 @@ class Entry:
 
 
 ENTRIES = {
-    "symprop": Entry("symprop", "symprop_fit:SympropFit", "symprop", "model.fit", cached=True),
+    "symprop": Entry("symprop", "symprop_fit:SympropFit", "symprop", "model.fit"),
     "jax": Entry(
         "JAX scan",
         "jax_scan:JaxScan",
