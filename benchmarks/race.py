@@ -111,13 +111,18 @@ def prepare(
     """Everything compiled: lanes of one thread side by side, then the others one after the other.
 
     Threads that wait for each other in a crowd of compilers take their time; and a lane with more
-    threads may find the code of its sibling in a cache.
+    threads may find the code of its sibling in a cache. Where the sibling fails, it is not tried.
     """
     measured = [Measurement(lane.name, lane.threads, lane.label) for lane in lanes]
     pairs = list(zip(lanes, measured, strict=True))
     singles = [pair for pair in pairs if pair[0].threads == 1]
-    for group in (singles, *([pair] for pair in pairs if pair[0].threads > 1)):
-        _prepare_together(group, workload, optimizer, settings)
+    _prepare_together(singles, workload, optimizer, settings)
+    failed = {(m.name, m.label): m.error for _, m in singles if m.error}
+    for lane, measurement in pairs:
+        if lane.threads > 1:
+            measurement.error = failed.get((lane.name, lane.label), "")
+            if not measurement.error:
+                _prepare_together([(lane, measurement)], workload, optimizer, settings)
     return measured
 
 

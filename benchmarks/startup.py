@@ -16,6 +16,8 @@ from benchmarks.workloads import TABLE, Workload, stack
 
 DEEP = Workload("D200", 16, stack((*[16] * 200, 1), "tanh", "linear"), "mse", 32, 1024)
 WARM_REPEATS = 2
+LIMIT = 60.0
+"""Seconds until a start is given up; it is said so then."""
 METHOD = """\
 Each figure is from a fresh process, in seconds, with the most threads tried. Cold: the cache is
 empty; the sum of deriving, lowering, compiling and the first epoch, imports not counted (they stand
@@ -50,12 +52,12 @@ def start(workload: Workload, optimizer: str, settings: Settings) -> Start:
     cache = mkdtemp(dir=settings.scratch)
     given = {"workload": workload.plain(), "optimizer": optimizer}
     threads = max(settings.threads)
-    question = Question("start_symprop", given, threads, cache=cache)
+    question = Question("start_symprop", given, threads, LIMIT, cache)
     cold = question.ask(settings)
     repeats = [question.ask(settings) for _ in range(WARM_REPEATS) if "error" not in cold]
     warm = min(repeats, key=lambda phases: beyond_imports(phases) or 1e9, default={})
     shutil.rmtree(cache)
-    rival = Question("start_jax", given, threads)
+    rival = Question("start_jax", given, threads, LIMIT)
     jax = {} if ENTRIES["jax"].missing else rival.ask(settings)
     return Start(workload, optimizer, cold, warm, jax)
 

@@ -126,6 +126,15 @@ def test_who_fails_is_said_and_the_others_go_on(tmp_path: Path) -> None:
     assert best_of(measured, "jax") is None
 
 
+def test_lanes_of_several_threads_come_last_and_only_where_one_thread_does(tmp_path: Path) -> None:
+    log: list[tuple[str, str]] = []
+    lanes = fake_lanes(log, broken="jax")
+    lanes = [replace(lane, threads=2) for lane in lanes] + lanes
+    measured = races.prepare(lanes, TINY[0], "sgd", Settings(tmp_path))
+    assert [name for name, _ in log] == ["symprop", "jax", "numpy", "symprop", "numpy"]
+    assert [m.error for m in measured] == ["", "broken", ""] * 2
+
+
 def test_a_worker_trains_in_its_own_process(tmp_path: Path) -> None:
     settings = Settings(scratch=tmp_path, rounds=2, piece=0.001)
     lane = Lane("numpy", 1)
