@@ -51,6 +51,7 @@ class Measurement:
     loss: float = float("nan")
     prepared: float = float("nan")
     error: str = ""
+    skipped: bool = False
 
     @property
     def best(self) -> float:
@@ -89,7 +90,8 @@ def race(
 ) -> list[Measurement]:
     """Prepare all lanes, then time them in turn, round after round."""
     measured = prepare(lanes, workload, optimizer, settings)
-    running = [(lane, m) for lane, m in zip(lanes, measured, strict=True) if not m.error]
+    pairs = zip(lanes, measured, strict=True)
+    running = [(lane, m) for lane, m in pairs if not m.error and not m.skipped]
     seconds = {}
     for lane, measurement in running:
         seconds[id(lane)] = _piece(lane, measurement, 1, settings)[0]
@@ -119,11 +121,18 @@ def prepare(
     _prepare_together(singles, workload, optimizer, settings)
     failed = {(m.name, m.label): m.error for _, m in singles if m.error}
     for lane, measurement in pairs:
-        if lane.threads > 1:
+        if lane.threads > 1 and not tried(lane, workload):
+            measurement.skipped = True
+        elif lane.threads > 1:
             measurement.error = failed.get((lane.name, lane.label), "")
             if not measurement.error:
                 _prepare_together([(lane, measurement)], workload, optimizer, settings)
     return measured
+
+
+def tried(lane: Lane, workload: Workload) -> bool:
+    """Whether a batch is large enough for several threads of this contestant."""
+    return workload.operations / workload.batches >= ENTRIES[lane.name].parallel
 
 
 def _prepare_together(
@@ -165,7 +174,7 @@ def best_of(measured: Iterable[Measurement], name: str) -> Measurement | None:
 
 def disagreement(measured: Iterable[Measurement]) -> float:
     """The largest relative difference of the losses from their median."""
-    losses = [m.loss for m in measured if not m.error]
+    losses = [m.loss for m in measured if not m.error and not m.skipped]
     if not losses:
         return float("nan")
     middle = statistics.median(losses)

@@ -135,6 +135,17 @@ def test_lanes_of_several_threads_come_last_and_only_where_one_thread_does(tmp_p
     assert [m.error for m in measured] == ["", "broken", ""] * 2
 
 
+def test_small_batches_do_not_get_threads_that_take_long_to_prepare(tmp_path: Path) -> None:
+    log: list[tuple[str, str]] = []
+    worker = FakeWorker("torch-compiled", log)
+    lanes = [Lane("torch-compiled", 2, worker=worker)]  # type: ignore[arg-type]
+    settings = Settings(tmp_path, rounds=1)
+    (small,) = races.race(lanes, TABLE[0], "sgd", settings)
+    assert (small.skipped, small.error, small.microseconds, log) == (True, "", [], [])
+    (large,) = races.race(lanes, TABLE[4], "sgd", settings)
+    assert (large.skipped, len(large.microseconds)) == (False, 1)
+
+
 def test_a_worker_trains_in_its_own_process(tmp_path: Path) -> None:
     settings = Settings(scratch=tmp_path, rounds=2, piece=0.001)
     lane = Lane("numpy", 1)

@@ -31,6 +31,8 @@ class Entry:
     place: str
     needs: str
     note: str
+    parallel: float = 0.0
+    """Operations a batch from which more than one thread is tried."""
 
     @property
     def missing(self) -> str:
@@ -66,7 +68,9 @@ ENTRIES = {
         "PyTorch compiled",
         "torch_loops:Compiled",
         "torch",
-        "torch.compile of the whole step: gather, loss, torch.func gradients, update in place",
+        "torch.compile of the whole step: gather, loss, torch.func gradients, update in place; "
+        "two threads from 5 million operations a batch on, as each number is compiled anew",
+        parallel=5e6,
     ),
     "sklearn": Entry(
         "scikit-learn",

@@ -88,7 +88,7 @@ class Eager(Loop):
 
 
 class Compiled(Loop):
-    """One graph: gather, loss, gradients, update in place; compiled anew for a shorter batch."""
+    """One graph: gather, loss, gradients, update in place; a shorter last batch is not compiled."""
 
     def __init__(self, workload: Workload, optimizer: str, threads: int = 1):
         super().__init__(workload, threads)
@@ -133,5 +133,6 @@ class Compiled(Loop):
         total = torch.zeros((), dtype=self.x.dtype)
         with torch.no_grad():
             for chosen in order.split(self.workload.batch):
-                self.step(chosen, total)
+                step = self.step if len(chosen) == self.workload.batch else self._step
+                step(chosen, total)
         return total
