@@ -37,9 +37,7 @@ def draw(data: Sequence[Mapping[str, Any]], curves: Mapping[str, str], path: Pat
     axes[0, 0].set_ylabel("µs a batch")
     axes[1, 0].set_ylabel("best rival / symprop")
     axes[0, 0].legend(frameon=False, fontsize=9)
-    figure.suptitle(
-        "Time of a training step (forward, backward, SGD update), float32, lower is better"
-    )
+    figure.suptitle(TITLE, fontsize=11)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110, metadata={"Software": None})
 
