@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -54,7 +54,10 @@ class Need:
 
 
 def need(workload: Workload, optimizer: str, settings: Settings) -> Need:
-    """Ask both accounts."""
+    """Ask both accounts, on two batches of data: what checks the data is not a training step, and
+    takes a byte a number.
+    """
+    workload = replace(workload, rows=min(workload.rows, 2 * workload.batch))
     question = Question("memory", {"workload": workload.plain(), "optimizer": optimizer})
     return Need(workload, optimizer, needed(workload, optimizer), question.ask(settings))
 
