@@ -5,16 +5,14 @@ A program's values hold none of these; a step of a derivation starts from them a
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from sympy import Expr, Idx
-from sympy.printing.precedence import PRECEDENCE
 
 
 class Form(Expr):  # type: ignore[misc]  # SymPy has no types
     """An expression that nothing evaluates by itself."""
 
-    precedence: ClassVar[int] = PRECEDENCE["Atom"]
     is_commutative = True
 
     def __new__(cls, *arguments: Any) -> Form:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from symprop.activations import known_name
-from symprop.backends import Array, Executable, in_another_thread, outcome
+from symprop.backends import Array, Batches, Executable, in_another_thread, outcome
+from symprop.backends.memory import copied
 from symprop.data import (
     TrainingData,
     data_type,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
     from symprop.blame import Blame
 
+NO_SEEDS = np.empty(0, np.uint64)
 BACKENDS = ("numba", "numpy")
 ROWS_PER_CALL = 4096
 """Rows predicted in one call: bounds the memory that intermediate results take."""
@@ -83,7 +85,7 @@ class Model:
         self.backend = known_name("backend", backend, BACKENDS)
         self.history = History()
         self._pace, self._slow = 1, True
-        self._running: Future[float] | None = None
+        self._running: Future[None] | None = None
         self.generator = np.random.default_rng(self.seed)
         states = network.update(self.optimizer).with_role("state")
         self._values = start_values((*network.parameters, *states), self.dtype, self.generator)
@@ -121,38 +123,59 @@ class Model:
         self._ready  # noqa: B018 (made before anything changes, in case that it cannot be)
         self.history = History()
         with _progress_bar(epochs, progress) as bar:
-            for _ in range(epochs):
-                self.history.add(self._epoch(data, batch_size, shuffle))
-                _show(bar, self.history.records[-1])
+            for record in self._records(data, epochs, batch_size, shuffle):
+                self.history.add(record)
+                _show(bar, record)
                 diverged = _divergence(self.history.records)
                 if diverged:
                     warnings.warn(diverged, RuntimeWarning, stacklevel=2)
         return self.history
 
-    def _epoch(self, data: TrainingData, batch_size: int, shuffle: bool) -> dict[str, float]:
-        """Train on every row once; the epoch's record."""
-        order = self.generator.permutation(data.rows) if shuffle else data.rows
-        batches, first, total = math.ceil(len(order) / batch_size), 0, 0.0
-        while first < batches:
-            last, start = min(first + self._pace, batches), time.perf_counter()
-            total = self._train(data.x, data.y, order, first, last, batch_size, total)
+    def _records(
+        self, data: TrainingData, epochs: int, batch_size: int, shuffle: bool
+    ) -> Iterator[dict[str, float]]:
+        """Train; the record of each epoch. Short epochs run several in one call of compiled code,
+        unless there is something to measure after each.
+        """
+        per_epoch = math.ceil(len(data.rows) / batch_size)
+        while epochs:
+            together = max(1, min(epochs, self._pace // per_epoch))
+            if data.held_out is not None:
+                together = 1
+            seeds = self._seeds(together if shuffle else 0)
+            batches = Batches.of(data.x, data.y, data.rows, seeds, batch_size, together)
+            self._train_on(batches, together * per_epoch)
+            for loss in batches.losses / len(data.rows):
+                record = {"loss": float(loss)}
+                if data.held_out is not None:
+                    measured = self._measure(*data.held_out)
+                    record |= {f"validation_{name}": value for name, value in measured.items()}
+                yield record
+            epochs -= together
+
+    def _seeds(self, count: int) -> Array:
+        """The seeds of so many epochs' orders."""
+        return self.generator.integers(2**64, size=count, dtype=np.uint64) if count else NO_SEEDS
+
+    def _train_on(self, batches: Batches, count: int) -> None:
+        """Train on so many batches."""
+        first = 0
+        while first < count:
+            last, start = min(first + self._pace, count), time.perf_counter()
+            self._train(batches, first, last)
             self._set_pace(last - first, time.perf_counter() - start)
             first = last
-        record = {"loss": total / len(order)}
-        if data.held_out is not None:
-            measured = self._measure(*data.held_out)
-            record |= {f"validation_{name}": value for name, value in measured.items()}
-        return record
 
-    def _train(self, *arguments: Any) -> float:
+    def _train(self, *arguments: Any) -> None:
         """Run some batches; a slow batch in another thread, so that Ctrl-C need not wait for it.
 
         The thread finishes its batch; what uses the values then waits for it.
         """
         if not self._slow:
-            return self._executable.train(*arguments)
+            self._executable.train(*arguments)
+            return
         self._running = in_another_thread(lambda: self._executable.train(*arguments))
-        return outcome(self._running)
+        outcome(self._running)
 
     def _settle(self) -> None:
         """Wait for a batch that an interrupted ``fit`` left running."""
@@ -298,7 +321,7 @@ def start_values(
 
     Initializers draw in float64, so that a float32 model starts from the same parameters, rounded.
     """
-    return {str(tensor.label): _start_value(tensor, dtype, generator) for tensor in tensors}
+    return {str(t.label): copied(_start_value(t, dtype, generator)) for t in tensors}
 
 
 def _start_value(tensor: Tensor, dtype: np.dtype[Any], generator: np.random.Generator) -> Array:

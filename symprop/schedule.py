@@ -8,22 +8,27 @@ decides; what is not recognized runs as plain loops and costs speed, never corre
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import replace
-from math import inf, prod
+from dataclasses import dataclass, replace
 
-from sympy import Expr, Idx, IndexedBase, S, Symbol
+from sympy import Expr, Idx, Indexed, IndexedBase, S, Symbol
 
+from symprop.blocks import in_blocks, local_tensors
 from symprop.equation import Equation, Recurrence, Reduce
-from symprop.passes.contraction import Contraction, contraction
+from symprop.loops import covers, ordered, start_value, without_stores
+from symprop.lowering import EVERYTHING, Lowering
+from symprop.passes.contraction import contraction
+from symprop.passes.orient import way
 from symprop.program import Program
 from symprop.steps import (
     Fill,
+    Gather,
     Gemm,
     Loop,
     Nest,
     Schedule,
     Statement,
     Step,
+    Transpose,
     conflict,
     fusable,
     is_plain,
@@ -31,18 +36,38 @@ from symprop.steps import (
 )
 from symprop.tensor import Tensor, accesses, extent, indices, label_of, subscripts_of
 
-SHORT = 16
-"""A reduction over at most so many points goes innermost, where the compiler unrolls it."""
 REACH = 12
 """How many steps back an equation may move to join loops that it shares."""
-PRODUCT_WORTH = 256
-"""A product whose known extents multiply to less stays in plain loops: calling BLAS costs more."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a schedule is made for: the settings, the lanes of a vector (0: no vector kernels), the
+    size that counts the rows of a batch, and the tensors whose rows are picked for each batch.
+    """
+
+    lowering: Lowering = EVERYTHING
+    lanes: int = 0
+    size: Symbol | None = None
+    gathered: frozenset[Symbol] = frozenset()
+
+    @property
+    def product_lanes(self) -> int:
+        return self.lanes if self.lowering.vector_products else 0
+
+    @property
+    def loop_lanes(self) -> int:
+        return self.lanes if self.lowering.vector_loops else 0
+
+
+PLAIN = Target()
 
 
 def schedule(
     program: Program,
     given: Collection[Symbol] | None = None,
     keep: Collection[Symbol] | None = None,
+    target: Target = PLAIN,
 ) -> Schedule:
     """The steps that run a program.
 
@@ -51,17 +76,24 @@ def schedule(
     """
     if given is None:
         given = {t.label for t in program.tensors if t.role not in ("intermediate", "constant")}
-    planner = _Planner(program, frozenset(given))
+    planner = _Planner(program, target, frozenset(given))
+    planner.items += [Gather(t.label) for t in program.tensors if t.label in target.gathered]
     planner.groups(program.equations)
     kept = [t.label for t in program.tensors if keep is None or t.label in keep]
     planner.touch(kept)
-    steps, local = _without_stores(tuple(_finished(planner.items, program)), {*kept, *given})
-    used = {label for step in steps for label in touched(step)} - local
+    held = {*kept, *given} - target.gathered
+    steps, scalars = without_stores(tuple(_finished(planner.items, program)), held)
+    if target.size is not None and target.lowering.blocks:
+        steps = tuple(in_blocks(steps, program, target.size))
+    used = {label for step in steps for label in touched(step)} - scalars
     tensors = [t for t in (*program.tensors, *planner.temporaries) if t.label in used]
+    buffers = [t for t in tensors if t.label not in given or t.label in target.gathered]
+    local = set(local_tensors(steps, buffers, held, target.size)) if target.size else set()
     return Schedule(
         steps,
-        tuple(tensor for tensor in tensors if tensor.label in given),
-        tuple(tensor for tensor in tensors if tensor.label not in given),
+        tuple(tensor for tensor in tensors if tensor not in buffers),
+        tuple(tensor for tensor in buffers if tensor not in local),
+        tuple(tensor for tensor in buffers if tensor in local),
     )
 
 
@@ -90,14 +122,20 @@ def _shares(earlier: Statement, later: Statement) -> bool:
     return not elements.isdisjoint((later.target, *later.reads))
 
 
-_Item = _Group | Gemm | Fill | Loop
+_Item = _Group | Gemm | Transpose | Fill | Gather | Loop
 
 
 class _Planner:
     """Turns equations into groups, products and fills, in order."""
 
-    def __init__(self, program: Program, started: frozenset[Symbol], fixed: Idx | None = None):
-        self.program, self.fixed = program, fixed
+    def __init__(
+        self,
+        program: Program,
+        target: Target,
+        started: frozenset[Symbol],
+        fixed: Idx | None = None,
+    ):
+        self.program, self.target, self.fixed = program, target, fixed
         self.started = set(started)
         self.items: list[_Item] = []
         self.temporaries: list[Tensor] = []
@@ -115,11 +153,11 @@ class _Planner:
         for label in labels:
             if label in self.program.by_label and label not in self.started:
                 self.started.add(label)
-                self.items.append(Fill(label, _start(self.program, label)))
+                self.items.append(Fill(label, start_value(self.program, label)))
 
     def recurrence(self, group: Recurrence) -> None:
         """Its body is planned by itself; what it touches first is filled before its first step."""
-        inner = _Planner(self.program, frozenset(), group.index)
+        inner = _Planner(self.program, self.target, frozenset(), group.index)
         inner.stepwise = _stepwise(group, self.program) - self.started
         self.touch(
             label
@@ -140,18 +178,27 @@ class _Planner:
         self.touch(map(label_of, equation.reads))
         fresh = equation.label not in self.started
         self.started.add(equation.label)
-        if not self.product(equation, fresh):
-            loops = tuple(index for index in equation.loops if index != self.fixed)
+        may_turn = self.target.product_lanes and fresh and self.fixed is None
+        turned = _transposed(equation) if may_turn else None
+        if turned:
+            self.items.append(turned)
+        elif not self.product(equation, fresh):
+            ones = {index: S.Zero for index in equation.over if extent(index) == 1}
+            loops = tuple(i for i in equation.loops if i != self.fixed and i not in ones)
+            value = equation.value.xreplace(ones)
             self.statement(
-                Statement(equation.target, equation.value, loops, equation.reduce, equation, fresh)
+                Statement(equation.target, value, loops, equation.reduce, equation, fresh)
             )
 
     def product(self, equation: Equation, fresh: bool) -> bool:
         """Plan a matrix product, then its scale or its sum with what is there; False if none."""
-        found = _product(equation, self.fixed)
+        found = _product(equation, self.fixed, self.target.product_lanes, self.target.size)
         if found is None:
             return False
         gemm, scale = found
+        if gemm.vectors and scale == 1:
+            self.items.append(replace(gemm, fresh=fresh))
+            return True
         target, value = equation.target, equation.target
         if not fresh:
             tensor = self.program.by_label[equation.label]
@@ -168,19 +215,14 @@ class _Planner:
 
     def statement(self, statement: Statement) -> None:
         """Join the nearest earlier nest over the same points that nothing in between forbids."""
-        for item in reversed(self.items[-REACH:]):
+        reach = REACH if self.target.lowering.fusion else 0
+        for item in reversed(self.items[len(self.items) - reach :]):
             if isinstance(item, _Group) and item.takes(statement):
                 item.statements.append(statement)
                 return
             if conflict(item, statement):
                 break
         self.items.append(_Group(statement, self.fixed))
-
-
-def _start(program: Program, label: Symbol) -> Expr:
-    """The value that a tensor starts from: 0, or −∞ under a maximum."""
-    maxima = any(equation.reduce == "max" for equation in program.defined.get(label, ()))
-    return S.NegativeInfinity if maxima else S.Zero
 
 
 def _stepwise(group: Recurrence, program: Program) -> frozenset[Symbol]:
@@ -210,7 +252,21 @@ def _stepwise(group: Recurrence, program: Program) -> frozenset[Symbol]:
     )
 
 
-def _product(equation: Equation, fixed: Idx | None) -> tuple[Gemm, Expr] | None:
+def _transposed(equation: Equation) -> Transpose | None:
+    """The equation as a transposition of a matrix of known extents."""
+    target, source = equation.target, equation.value
+    turned = isinstance(source, Indexed) and subscripts_of(source) == subscripts_of(target)[::-1]
+    if not turned or equation.over or equation.reduce != "sum" or not is_plain(target):
+        return None
+    loops = indices(target)
+    if len(loops) != 2 or not all(extent(index).is_Integer for index in loops):
+        return None
+    return Transpose(target, source, equation)
+
+
+def _product(
+    equation: Equation, fixed: Idx | None, lanes: int, size: Symbol | None
+) -> tuple[Gemm, Expr] | None:
     """The equation as a product of contiguous matrices, and its scale; None if none that pays."""
     over = tuple(index for index in equation.over if index != fixed)
     if equation.reduce != "sum" or not over:
@@ -220,15 +276,21 @@ def _product(equation: Equation, fixed: Idx | None) -> tuple[Gemm, Expr] | None:
     if fixed in (*indices(target), *indices(value)):
         return None
     found = contraction(Equation(target, value, over))
-    if found is None or found.row is found.column or not _pays(found):
+    if found is None or found.row is found.column:
         return None
+    chosen = way(found, target, lanes)
     batch = subscripts_of(target)[: len(found.batch)]
     for operand in (target, found.left, found.right):
         if set(batch) != set(found.batch) or subscripts_of(operand)[: len(batch)] != batch:
             return None
+    if chosen == "loops" or any(
+        extent(i) == size for p in (target, found.left, found.right) for i in indices(p)[1:]
+    ):
+        return None
     whole = {short: access for access, short in read.items()}
     left, right = whole[found.left], whole[found.right]
-    gemm = Gemm(equation.target, left, right, found.summed, found.batch, fixed, equation)
+    vectors = chosen == "vectors"
+    gemm = Gemm(equation.target, left, right, found.summed, found.batch, fixed, equation, vectors)
     return gemm, found.scale.xreplace(whole)
 
 
@@ -248,109 +310,17 @@ def _slice(access: Expr, fixed: Idx | None) -> Expr:
     return IndexedBase(label)[rest] if rest else label
 
 
-def _pays(product: Contraction) -> bool:
-    """Whether a product is large enough for BLAS, going by its known extents."""
-    loops = [index for index in (product.summed, product.row, product.column) if index is not None]
-    return prod(int(extent(i)) for i in loops if extent(i).is_Integer) >= PRODUCT_WORTH
-
-
-def _known(loops: Iterable[Idx]) -> float:
-    """How many points the loops have; infinitely many if a size is known only at run time."""
-    return prod(int(extent(i)) if extent(i).is_Integer else inf for i in loops)
-
-
 def _finished(items: Iterable[_Item], program: Program) -> Iterator[Step]:
     """The items as steps: loops ordered, first writers assigning where they can, else a fill."""
     for item in items:
         if not isinstance(item, _Group):
             yield item
             continue
-        nest = Nest(_ordered(item.statements), tuple(item.statements))
+        nest = Nest(ordered(item.statements), tuple(item.statements))
         statements = []
         for statement in item.statements:
-            if statement.fresh and not _covers(nest, statement, item.fixed, program):
-                yield Fill(statement.label, _start(program, statement.label))
+            if statement.fresh and not covers(nest, statement, item.fixed, program):
+                yield Fill(statement.label, start_value(program, statement.label))
                 statement = replace(statement, fresh=False)
             statements.append(statement)
         yield replace(nest, statements=tuple(statements))
-
-
-def _covers(nest: Nest, statement: Statement, fixed: Idx | None, program: Program) -> bool:
-    """Whether a first writer puts a value into each element of its target, each exactly once."""
-    outer = set(nest.loops[: nest.depth(statement)])
-    starts = (statement.reduce == "max") == (_start(program, statement.label) != 0)
-    return (
-        (starts or statement.reduce == "set")
-        and is_plain(statement.target)
-        and set(indices(statement.target)) - {fixed} == outer
-    )
-
-
-def _ordered(statements: list[Statement]) -> tuple[Idx, ...]:
-    """The loops in order: innermost the index that most elements have as last subscript.
-
-    If that index is reduced, the other reduced ones come just outside it, so that the sum stays in
-    a register. A short reduction comes innermost of all.
-    """
-    for statement in statements:
-        if statement.reduce == "set" and not is_plain(statement.target):
-            return statement.loops
-    loops, written = statements[0].loops, indices(statements[0].target)
-    own = [index for index in loops if index in written]
-    over = [index for index in loops if index not in written]
-    if not loops:
-        return ()
-    weight = dict.fromkeys((*reversed(own), *reversed(over)), 0)
-    for access in dict.fromkeys(access for s in statements for access in (s.target, *s.reads)):
-        last = subscripts_of(access)[-1:]
-        for index in indices(last[0]) if last else ():
-            if index in weight and extent(index) != 1 and last[0].coeff(index) == 1:
-                weight[index] += len(indices(access))
-    inner = max(weight, key=lambda index: weight[index])
-    if inner in own and over and _known(over) <= SHORT:
-        return (*(i for i in own if i != inner), inner, *over)
-    return (*(i for i in own if i != inner), *(i for i in over if i != inner), inner)
-
-
-def _without_stores(
-    steps: tuple[Step, ...], kept: set[Symbol]
-) -> tuple[tuple[Step, ...], set[Symbol]]:
-    """The steps, with tensors that live at one point of one nest only made local; their labels."""
-    uses: dict[Symbol, int] = {}
-    for step in steps:
-        for label in touched(step):
-            uses[label] = uses.get(label, 0) + 1
-    local = {
-        label
-        for nest in _nests(steps)
-        for label in _only_here(nest)
-        if label not in kept and uses[label] == 1
-    }
-    return tuple(_unstored(step, local) for step in steps), local
-
-
-def _only_here(nest: Nest) -> Iterator[Symbol]:
-    """The tensors that the nest defines from nothing and whose accesses are all at one point."""
-    for statement in nest.statements:
-        touching = {
-            access
-            for other in nest.statements
-            for access in (other.target, *other.reads)
-            if label_of(access) == statement.label
-        }
-        if statement.fresh and len(touching) == 1 and nest.depth(statement) == len(nest.loops):
-            yield statement.label
-
-
-def _unstored(step: Step, local: set[Symbol]) -> Step:
-    if isinstance(step, Nest):
-        return replace(
-            step,
-            statements=tuple(replace(s, stored=s.label not in local) for s in step.statements),
-        )
-    return step
-
-
-def _nests(steps: Iterable[Step]) -> Iterator[Nest]:
-    """The nests outside recurrences."""
-    return (step for step in steps if isinstance(step, Nest))

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from typing import Protocol
 
 from sympy import Expr, Idx, Symbol
 
 from symprop.equation import Equation, Reduce
-from symprop.tensor import Tensor, accesses, indices, label_of, subscripts_of
+from symprop.tensor import Tensor, accesses, extent, indices, label_of, subscripts_of
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,8 @@ class Gemm:
 
     The accesses may begin with subscripts that are fixed within a recurrence, then come the
     ``batch`` indices, then those of the product: (row, summed) or (summed, row), (summed, column)
-    or (column, summed).
+    or (column, summed). ``vectors``: by vector instructions, along the last axis of target and
+    ``right``, else by BLAS. ``fresh``: the target holds nothing yet; else the product is added.
     """
 
     target: Expr
@@ -73,6 +75,24 @@ class Gemm:
     batch: tuple[Idx, ...]
     fixed: Idx | None
     source: Equation
+    vectors: bool = False
+    fresh: bool = True
+
+
+@dataclass(frozen=True)
+class Transpose:
+    """target[i, j] ← source[j, i]."""
+
+    target: Expr
+    source: Expr
+    equation: Equation
+
+
+@dataclass(frozen=True)
+class Gather:
+    """The rows of a batch of a tensor, picked from all rows that there are."""
+
+    label: Symbol
 
 
 @dataclass(frozen=True)
@@ -92,16 +112,31 @@ class Loop:
     steps: tuple[Step, ...]
 
 
-Step = Nest | Gemm | Fill | Loop
+@dataclass(frozen=True)
+class Rows:
+    """The steps for one block of rows after the other.
+
+    Every step treats the rows of a batch alike; what it sums over rows grows from block to block.
+    ``index`` counts the rows of a block.
+    """
+
+    index: Idx
+    steps: tuple[Step, ...]
+
+
+Step = Nest | Gemm | Transpose | Fill | Gather | Loop | Rows
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Steps in their order, the given tensors that they use, and those that need a buffer."""
+    """Steps in their order, the given tensors that they use, and those that need a buffer: for the
+    whole batch, or ``local``, for a block of rows only.
+    """
 
     steps: tuple[Step, ...]
     given: tuple[Tensor, ...]
     buffers: tuple[Tensor, ...]
+    local: tuple[Tensor, ...] = ()
 
 
 class Fused(Protocol):
@@ -113,10 +148,12 @@ class Fused(Protocol):
 
 def touched(step: Step | Fused) -> tuple[Symbol, ...]:
     """The labels of the tensors and sizes that a step reads or writes, each once."""
-    if isinstance(step, Loop):
+    if isinstance(step, (Loop, Rows)):
         return tuple(dict.fromkeys(label for inner in step.steps for label in touched(inner)))
-    if isinstance(step, Fill):
+    if isinstance(step, (Fill, Gather)):
         return (step.label,)
+    if isinstance(step, Transpose):
+        return (label_of(step.target), label_of(step.source))
     if isinstance(step, Gemm):
         return tuple(map(label_of, (step.target, step.left, step.right)))
     found = (access for s in step.statements for access in (s.target, *s.reads))
@@ -124,11 +161,11 @@ def touched(step: Step | Fused) -> tuple[Symbol, ...]:
 
 
 def written(step: Step | Fused) -> set[Symbol]:
-    if isinstance(step, Loop):
+    if isinstance(step, (Loop, Rows)):
         return {label for inner in step.steps for label in written(inner)}
-    if isinstance(step, Fill):
+    if isinstance(step, (Fill, Gather)):
         return {step.label}
-    if isinstance(step, Gemm):
+    if isinstance(step, (Gemm, Transpose)):
         return {label_of(step.target)}
     return {statement.label for statement in step.statements}
 
@@ -137,6 +174,11 @@ def conflict(step: Step | Fused, statement: Statement) -> bool:
     """Whether a statement may not move before a step: one writes what the other reads or writes."""
     own = {statement.label, *map(label_of, statement.reads)}
     return bool(written(step) & own) or statement.label in touched(step)
+
+
+def apart(one: Step, other: Step) -> bool:
+    """Whether two steps may change places: neither writes what the other reads or writes."""
+    return written(one).isdisjoint(touched(other)) and written(other).isdisjoint(touched(one))
 
 
 def fusable(earlier: Statement, later: Statement) -> bool:
@@ -171,3 +213,27 @@ def _inside(access: Expr) -> Iterator[Expr]:
     """The elements that are read to form an element's subscripts."""
     for subscript in subscripts_of(access):
         yield from accesses(subscript)
+
+
+def effort(plan: Schedule, rows: int, lanes: int) -> int:
+    """About how many vector instructions a schedule takes for so many rows."""
+    return sum(_effort(step, rows, lanes) for step in plan.steps)
+
+
+def _effort(step: Step, rows: int, lanes: int) -> int:
+    if isinstance(step, (Loop, Rows)):
+        return sum(_effort(inner, rows, lanes) for inner in step.steps)
+    if isinstance(step, Gemm):
+        loops = {*indices(step.target), step.summed}
+        return _points(loops, rows) // lanes
+    if isinstance(step, Nest):
+        return len(step.statements) * HEAVY * _points(step.loops, rows) // lanes
+    return 0
+
+
+HEAVY = 8
+"""Vector instructions for a statement of a nest: a few for sums and products, tens for tanh."""
+
+
+def _points(loops: Iterable[Idx], rows: int) -> int:
+    return prod(int(extent(i)) if extent(i).is_Integer else rows for i in loops)

@@ -378,10 +378,9 @@ def test_loss_that_is_not_finite_is_warned_of_once(backend):
 def test_interrupt_does_not_wait_for_a_slow_batch_but_the_values_do(monkeypatch):
     model = classifier()
 
-    def slow(x, y, order, first, last, batch_size, total):
+    def slow(batches, first, last):
         time.sleep(1.0)
         model._values["b1"][...] = 7
-        return total
 
     monkeypatch.setattr(model._executable, "train", slow)
     sent = []

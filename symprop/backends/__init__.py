@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -37,6 +38,33 @@ def outcome(started: Future[Value]) -> Value:
                 raise
 
 
+@dataclass(frozen=True)
+class Batches:
+    """What is trained on: ``size`` rows of x and y at a time, for some epochs.
+
+    An epoch takes ``rows`` (some of x's) in the order that its seed gives, or as they are if there
+    are no ``seeds``; its last batch may be shorter. ``order`` holds that of the current epoch,
+    ``losses`` the sum over its batches of batch loss times batch rows.
+    """
+
+    x: Array
+    y: Array
+    rows: Array
+    seeds: Array
+    size: int
+    order: Array
+    losses: Array
+
+    @classmethod
+    def of(cls, x: Array, y: Array, rows: Array, seeds: Array, size: int, epochs: int) -> Batches:
+        """Batches for so many epochs, none of them begun."""
+        return cls(x, y, rows, seeds, size, np.empty_like(rows), np.zeros(epochs))
+
+    @property
+    def per_epoch(self) -> int:
+        return -(-len(self.rows) // self.size)
+
+
 class Executable(Protocol):
     """A network's programs over one set of arrays: ``values`` holds parameters and optimizer state
     by label.
@@ -57,20 +85,9 @@ class Executable(Protocol):
     def gradients(self, x: Array, y: Array) -> tuple[float, dict[str, Array]]:
         """The mean loss over all rows and its gradient by parameter name."""
 
-    def train(
-        self,
-        x: Array,
-        y: Array,
-        order: Array,
-        first: int,
-        last: int,
-        batch_size: int,
-        total: float = 0.0,
-    ) -> float:
-        """Train on the batches ``first`` … ``last − 1`` of the rows in the given order, updating
-        ``values`` in place.
+    def train(self, batches: Batches, first: int, last: int) -> None:
+        """Train on a range of batches, counted through all epochs, updating ``values`` in place.
 
-        Batch i holds rows order[i·batch_size : (i + 1)·batch_size]; the last batch may be shorter.
-        Returns ``total`` plus the sum over these batches of batch loss times batch rows: added one
-        by one, so that the bits do not depend on how an epoch is cut into calls.
+        ``batches.order`` and ``batches.losses`` are brought up to date too; the bits do not depend
+        on how a training is cut into calls.
         """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import keyword
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,8 +19,12 @@ from symprop.tensor import accesses, extent, indices, label_of, subscripts_of
 
 INDENT = "    "
 RESERVED = re.compile(
-    r"[rsuvw]_\d+|i\d+|(nest|product|gather|fill|stage)_\d+|np|math|numba|F|kernel|entry|OPTIONS"
-    r"|first|last|stride|order|total|batch|all_.*|run|predict|loss|gradients|train"
+    r"[rsuvw]_\d+|i\d+|(nest|product|gather|fill|stage)_\d+|np|math|numba|F|kernel|stage|entry|Apart|OPTIONS"
+    r"|all_.*|.*_(part|parts|own)|run|predict|loss|gradients|train|begin_epoch|(product|transpose)(32|64)"
+    r"|p_\d+|either|every|largest|load|load_some|sqrt|store|store_some|total|where"
+    r"|add_up|parts_used|rows_of_part|share|wait|(start|stop)(_\d+)?|parts?|thread|threads|barrier|low|high|active"
+    r"|first|last|stride|rows_all|order|seeds|losses|count|step|epoch|batch|begin|block|blocks"
+    r"|height"
     rf"|{'|'.join(VECTORIZABLE)}"
 )
 """Names that generated code uses itself."""
@@ -31,6 +35,7 @@ class Names:
 
     def __init__(self, labels: Iterable[object] = ()):
         self._names: dict[object, str] = {}
+        self.within_block = False
         for label in labels:
             self[label]
 
@@ -38,6 +43,13 @@ class Names:
         if label not in self._names:
             self._names[label] = self._free(_spelled(str(label)))
         return self._names[label]
+
+    def but(self, other: Mapping[object, str], within_block: bool = True) -> Names:
+        """The names inside a block of rows, say, some labels having others there."""
+        inner = Names()
+        inner._names = {**self._names, **other}
+        inner.within_block = within_block
+        return inner
 
     def _free(self, name: str) -> str:
         while (
@@ -66,6 +78,7 @@ class Kernel:
     labels: tuple[Expr, ...]
     parameters: tuple[int, ...]
     comments: tuple[str, ...] = ()
+    decorator: str = "kernel"
 
     @property
     def key(self) -> str:
@@ -85,7 +98,7 @@ class Kernel:
         )
         comments = (f"# {comment}" for comment in self.comments)
         head = f"def {name}({', '.join(names[label] for label in self.arguments)}):"
-        return "\n".join((*comments, "@kernel", head, *body)) + "\n"
+        return "\n".join((*comments, f"@{self.decorator}", head, *body)) + "\n"
 
 
 class NestWriter:

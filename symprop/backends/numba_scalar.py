@@ -22,7 +22,7 @@ CALLS = {
     **{name: name for name in ("asinh", "acosh", "atanh")},
 }
 """Functions of Python's ``math``, which Numba compiles in the type of their argument."""
-VECTORIZABLE = ("erf", "exp", "expm1", "log", "log1p", "tanh")
+VECTORIZABLE = ("cosh", "erf", "erfc", "exp", "expm1", "log", "log1p", "sinh", "tanh")
 """Those that ``numba_math`` has too."""
 RELATIONS = {Greater: ">", GreaterEqual: ">=", Equal: "=="}
 GREATEST_POWER = 64
@@ -86,12 +86,19 @@ class ScalarPrinter:
         return text
 
     def _product(self, node: Expr) -> str:
-        """Numerators, then one division after the other: denominators multiplied might overflow."""
+        """Numerators, then one division after the other: denominators multiplied might overflow.
+
+        u⁻ⁿ is (1/u)ⁿ, for uⁿ overflows before its reciprocal vanishes.
+        """
         coefficient, rest = node.as_coeff_Mul()
         above, below = [], []
         for factor in Mul.make_args(rest):
             if isinstance(factor, Pow) and factor.exp.is_Number and factor.exp.is_negative:
-                below.append(self._power(factor.base, -factor.exp))
+                if factor.exp.is_Integer and -GREATEST_POWER <= factor.exp < -1:
+                    inverse = self._local(Symbol(self._local(factor.base)) ** -1)
+                    above.append(_grouped(self._factors(inverse, -int(factor.exp))))
+                else:
+                    below.append(self._power(factor.base, -factor.exp))
             else:
                 above.append(self._factor(factor))
         sign = "-" if coefficient == -1 else ""

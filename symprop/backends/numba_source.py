@@ -7,18 +7,28 @@ compiled function.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable
 
 import numpy as np
-from sympy import Expr, Symbol
+from sympy import Symbol
 
-from symprop.backends.numba_calls import Call, arguments_of, repeated
-from symprop.backends.numba_nest import INDENT, Kernel, Names, NestWriter
-from symprop.backends.numba_scalar import VECTORIZABLE, ScalarPrinter, subscript
+from symprop.backends.numba_body import Body, arguments
+from symprop.backends.numba_nest import INDENT, Kernel, Names
+from symprop.backends.numba_scalar import VECTORIZABLE
+from symprop.backends.numba_training import TrainingBody
+from symprop.blocks import ROWS
 from symprop.program import Program
-from symprop.schedule import split
-from symprop.steps import Fill, Gemm, Loop, Nest, Schedule, Step
-from symprop.tensor import Tensor, extent, label_of
+from symprop.steps import Schedule
+
+FUNCTIONS: dict[str, tuple[str, ...]] = {
+    "numba_product": ("begin_epoch", "product32", "product64", "transpose32", "transpose64"),
+    "numba_threads": ("add_up", "parts_used", "rows_of_part", "share", "wait"),
+    "numba_vector": (
+        *("either", "every", "first", "largest", "load", "load_some", "sqrt", "store"),
+        *("store_some", "total", "where"),
+    ),
+}
+"""The functions that generated code calls, by module; those of numba_math come on top."""
 
 PREAMBLE = '''"""{title}
 
@@ -29,10 +39,13 @@ import math
 
 import numba
 import numpy as np
+
+from symprop.backends.numba_product import Apart
 {imports}
 F = np.{dtype}
 OPTIONS = {{"error_model": "numpy", "fastmath": {{"afn", "arcp", "contract", "nsz", "reassoc"}}}}
-kernel = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)
+kernel = numba.njit(pipeline_class=Apart, no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)
+stage = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)
 entry = numba.njit(cache=True, nogil=True, no_cfunc_wrapper=True, **OPTIONS)
 '''
 
@@ -40,13 +53,18 @@ entry = numba.njit(cache=True, nogil=True, no_cfunc_wrapper=True, **OPTIONS)
 class Module:
     """A module in the making: a kernel for each different nest or product, and entries.
 
-    ``own`` are the functions taken from ``numba_math``, the others are those of ``math``.
+    ``own`` are the functions taken from ``numba_math``, the others are those of ``math``. With
+    ``lanes``, nests run in vectors of so many numbers where they can.
     """
 
     def __init__(
-        self, title: str, dtype: np.dtype[np.generic], own: Collection[str] = VECTORIZABLE
+        self,
+        title: str,
+        dtype: np.dtype[np.generic],
+        own: Collection[str] = VECTORIZABLE,
+        lanes: int = 0,
     ):
-        self._title, self._dtype, self._own = title, dtype, own
+        self._title, self.dtype, self.own, self.lanes = title, dtype, own, lanes
         self._kernels: dict[str, tuple[str, Kernel]] = {}
         self._parts: list[str] = []
 
@@ -56,151 +74,40 @@ class Module:
         title = "".join(c for c in self._title if c.isprintable() and c not in '\\"')
         names = dict(self._kernels.values())
         parts = [names[part].text(part) if part in names else part for part in self._parts]
-        head = PREAMBLE.format(title=title, dtype=self._dtype.name, imports=self._imports(parts))
+        head = PREAMBLE.format(title=title, dtype=self.dtype.name, imports=self._imports(parts))
         return "\n\n".join((head, *parts))
 
     def _imports(self, parts: Iterable[str]) -> str:
         """The functions that the parts call."""
         called = {name for part in parts for name in re.findall(r"\b(?<!\.)(\w+)\(", part)}
-        names = ", ".join(sorted(called.intersection(self._own)))
-        return f"\nfrom symprop.backends.numba_math import {names}\n" if names else ""
+        lines = []
+        for module, own in {"numba_math": self.own, **FUNCTIONS}.items():
+            names = ", ".join(sorted(called.intersection(own)))
+            lines += [f"from symprop.backends.{module} import {names}"] if names else []
+        return "".join(f"\n{line}" for line in lines) + "\n" * bool(lines)
 
     def entry(self, name: str, program: Program, plan: Schedule) -> None:
         """Add a function that runs a schedule; see ``arguments`` for what it is called with."""
-        names = Names(arguments(program, plan))
-        body = [INDENT + line for line in self._lines(program, plan.steps, names)]
-        self._function(name, [names[label] for label in arguments(program, plan)], body)
+        labels = arguments(program, plan)
+        names = Names((*labels, ROWS))
+        lines = list(Body(self, program, plan).lines(plan.steps, names))
+        self.function(name, [names[label] for label in labels], lines)
 
-    def training(
-        self, name: str, program: Program, plan: Schedule, rows: Expr, loss: Symbol
-    ) -> None:
-        """Add a function that runs a schedule for each batch of a range and sums loss times rows.
+    def training(self, name: str, program: Program, plan: Schedule, loss: Symbol) -> None:
+        """Add a function that trains on a range of batches: see ``TrainingBody``."""
+        body = TrainingBody(self, program, plan)
+        lines = list(body.text(loss))
+        self.function(name, body.parameters, lines)
 
-        Its arguments are, before those of an entry: the sum so far, the first and last batch, the
-        stride from batch to batch, the order of the rows, and for each tensor that is drawn by rows
-        all its rows.
-        """
-        names = Names(arguments(program, plan))
-        body = [f"{INDENT}for batch in range(first, last):"]
-        batches = batch_tensors(plan)
-        for tensor in batches:
-            gather, into = self._gather(len(tensor.axes)), names[tensor.label]
-            body.append(f"{2 * INDENT}{gather}(all_{into}, order, batch * stride, {into})")
-        body += [2 * INDENT + line for line in self._lines(program, plan.steps, names)]
-        body.append(f"{2 * INDENT}total += np.float64({names[loss]}[0]) * {names[rows]}")
-        body.append(f"{INDENT}return total")
-        leading = ["total", "first", "last", "stride", "order"]
-        leading += [f"all_{names[tensor.label]}" for tensor in batches]
-        own = [names[label] for label in arguments(program, plan)]
-        self._function(name, leading + own, body)
-
-    def _function(self, name: str, parameters: list[str], body: list[str]) -> None:
+    def function(self, name: str, parameters: list[str], body: list[str]) -> None:
+        """Add a function that Python calls."""
         head = f"@entry\ndef {name}({', '.join(parameters)}):\n"
-        self._parts.append(head + "\n".join(body or [f"{INDENT}pass"]) + "\n")
+        self._parts.append(head + "\n".join(INDENT + line for line in body or ["pass"]) + "\n")
 
-    def _shared(self, prefix: str, kernel: Kernel) -> str:
+    def shared(self, prefix: str, kernel: Kernel) -> str:
         """The name of the kernel, added to the module if no equal one is there."""
         if kernel.key not in self._kernels:
             name = f"{prefix}_{sum(part.startswith(f'{prefix}_') for part in self._parts) + 1}"
             self._kernels[kernel.key] = name, kernel
             self._parts.append(name)
         return self._kernels[kernel.key][0]
-
-    def _lines(self, program: Program, steps: Iterable[Step], names: Names) -> Iterator[str]:
-        """The statements that run the steps."""
-        calls: list[Call] = []
-        for step in steps:
-            if isinstance(step, Loop):
-                yield from self._stages(calls)
-                calls = []
-                yield f"for {names[step.index]} in {_range(step, names)}:"
-                yield from (INDENT + line for line in self._lines(program, step.steps, names))
-            else:
-                calls.append(self._call(program, step, names))
-        yield from self._stages(calls)
-
-    def _stages(self, calls: Sequence[Call]) -> Iterator[str]:
-        """The calls, those of equal layers through one function for each sequence."""
-        for run in repeated(calls):
-            for sequence in run:
-                if len(run) == 1:
-                    yield from map(str, sequence)
-                else:
-                    name = self._shared("stage", _stage_kernel(sequence))
-                    yield str(Call(name, arguments_of(sequence)))
-
-    def _call(self, program: Program, step: Nest | Gemm | Fill, names: Names) -> Call:
-        if isinstance(step, Nest):
-            kernel = NestWriter(step, program, self._dtype, self._own).write()
-            called = tuple(names[label] for label in kernel.arguments)
-            return Call(self._shared("nest", kernel), called)
-        if isinstance(step, Gemm):
-            parts = (step.left, step.right, step.target)
-            slices = tuple(_slice(part, step, names) for part in parts)
-            return Call(self._shared("product", _product_kernel(step)), slices)
-        value = ScalarPrinter(self._dtype, str).literal(step.value)
-        kernel = Kernel((f"{INDENT}‹0›.fill({value})",), (Symbol("a"),), (0,))
-        return Call(self._shared("fill", kernel), (names[step.label],))
-
-    def _gather(self, axes: int) -> str:
-        """The name of the kernel that copies the rows of a batch."""
-        inner = [f"i{n}" for n in range(1, axes)]
-        lines = [f"{INDENT}for i0 in range(‹3›.shape[0]):"]
-        lines += [f"{INDENT * (n + 1)}for i{n} in range(‹3›.shape[{n}]):" for n in range(1, axes)]
-        target, source = (", ".join((row, *inner)) for row in ("i0", "‹1›[‹2› + i0]"))
-        lines.append(f"{INDENT * (axes + 1)}‹3›[{target}] = ‹0›[{source}]")
-        labels = tuple(map(Symbol, ("data", "picks", "begin", "into")))
-        note = "into[i, …] = data[picks[begin + i], …]"
-        return self._shared("gather", Kernel(tuple(lines), labels, (0, 1, 2, 3), (note,)))
-
-
-def arguments(program: Program, plan: Schedule) -> tuple[Symbol, ...]:
-    """What a compiled schedule is called with: sizes, given tensors, buffers."""
-    return (*program.sizes, *(tensor.label for tensor in (*plan.given, *plan.buffers)))
-
-
-def batch_tensors(plan: Schedule) -> tuple[Tensor, ...]:
-    """The tensors of which each batch takes its rows."""
-    return tuple(tensor for tensor in plan.given if tensor.role in ("input", "target"))
-
-
-def _range(step: Loop, names: Names) -> str:
-    count = subscript(extent(step.index), lambda size: names[size])
-    return f"range({count} - 1, -1, -1)" if step.reverse else f"range({count})"
-
-
-def _slice(access: Expr, step: Gemm, names: Names) -> str:
-    lead, _ = split(access, step.fixed)
-    name = names[label_of(access)]
-    picks = ", ".join(subscript(s, lambda leaf: names[leaf]) for s in lead)
-    return f"{name}[{picks}]" if lead else name
-
-
-def _stage_kernel(calls: Sequence[Call]) -> Kernel:
-    """The calls as a function of their arguments."""
-    labels = arguments_of(calls)
-    tokens = {label: f"‹{n}›" for n, label in enumerate(labels)}
-    lines = (
-        f"{INDENT}{Call(call.name, tuple(tokens[label] for label in call.arguments))}"
-        for call in calls
-    )
-    numbers = tuple(range(len(labels)))
-    return Kernel(tuple(lines), tuple(map(Symbol, labels)), numbers, ("What equal layers repeat.",))
-
-
-def _product_kernel(step: Gemm) -> Kernel:
-    """out ← left · right, or of their transposes, for each of the leading batch indices."""
-    picks = ", ".join(f"i{n}" for n in range(len(step.batch)))
-    lines = [
-        f"{INDENT * (n + 1)}for i{n} in range(‹2›.shape[{n}]):" for n in range(len(step.batch))
-    ]
-    own = [split(part, step.fixed)[1][len(step.batch) :] for part in (step.left, step.right)]
-    turned = (own[0][-1] != step.summed, own[1][0] != step.summed)
-    left, right, out = (f"‹{n}›[{picks}]" if picks else f"‹{n}›" for n in range(3))
-    left, right = (
-        f"{name}.T" if t else name for name, t in zip((left, right), turned, strict=True)
-    )
-    lines.append(f"{INDENT * (len(step.batch) + 1)}np.dot({left}, {right}, {out})")
-    labels = (Symbol("A"), Symbol("B"), Symbol("C"))
-    note = "C = " + " · ".join(f"{x}ᵀ" if t else x for x, t in zip("AB", turned, strict=True))
-    return Kernel(tuple(lines), labels, (0, 1, 2), (note,))

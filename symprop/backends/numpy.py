@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sympy import Add, Expr, Idx, Indexed, Mul, Pow, Symbol
 
+from symprop.backends import Batches
+from symprop.backends.shuffle import begin_epoch
 from symprop.equation import Equation, Recurrence
 from symprop.errors import DataError, LoweringError, ShapeError
 from symprop.passes import lower
@@ -326,23 +328,17 @@ class NumpyExecutable:
             for parameter, cotangent in self._cotangents.items()
         }
 
-    def train(
-        self,
-        x: Array,
-        y: Array,
-        order: Array,
-        first: int,
-        last: int,
-        batch_size: int,
-        total: float = 0.0,
-    ) -> float:
-        """Train on the batches first … last − 1; ``total`` plus batch loss times batch rows."""
-        for batch in range(first, last):
-            rows = order[batch * batch_size : (batch + 1) * batch_size]
-            after = self._run(self._step, x=x[rows], y=y[rows])
+    def train(self, batches: Batches, first: int, last: int) -> None:
+        """Train on a range of batches, counted through all epochs."""
+        for number in range(first, last):
+            epoch, batch = divmod(number, batches.per_epoch)
+            if batch == 0:
+                with np.errstate(over="ignore"):
+                    begin_epoch(batches.order, batches.rows, batches.seeds, epoch)
+            rows = batches.order[batch * batches.size : (batch + 1) * batches.size]
+            after = self._run(self._step, x=batches.x[rows], y=batches.y[rows])
             self._values.update({label: after[label] for label in self._values})
-            total += float(after[str(self._loss.label)]) * len(rows)
-        return total
+            batches.losses[epoch] += float(after[str(self._loss.label)]) * len(rows)
 
     def _run(self, program: Program, **data: Array) -> dict[str, Array]:
         """Run one of the programs on the values that it uses."""

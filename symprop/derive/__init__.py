@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any
 
 from symprop.derive.build import Builder
@@ -20,6 +21,7 @@ from symprop.printable import Printable
 from symprop.printers.index import names_of
 from symprop.printers.structure import Names
 from symprop.program import Program
+from symprop.tensor import Tensor
 
 if TYPE_CHECKING:
     from symprop.derive.verify import Verification
@@ -55,11 +57,14 @@ class Derivation(Printable):
     update: Program
     declared: Network
     """The network that is derived; a sample is checked against it."""
-    network: str = ""
-    """The network in words: its layers, their activations, its loss."""
     detail: Detail = "standard"
     notation: str = "both"
     batch: bool | None = None
+
+    @property
+    def network(self) -> str:
+        """The network in words: its layers, their activations, its loss."""
+        return str(self.declared)
 
     def __str__(self) -> str:
         return self.text()
@@ -120,16 +125,23 @@ class Derivation(Printable):
     @cached_property
     def names(self) -> Names:
         """What tensors are called, δ for the cotangents of pre-activations."""
-        return delta_names(self.forward, self.raw + self.update)
+        return delta_names(self.forward, self.raw)
+
+    @cached_property
+    def lookup(self) -> Lookup:
+        """What printing and checking look up in the programs."""
+        return Lookup(self.forward, self.raw, self.short)
 
 
 def delta_names(forward: Program, program: Program) -> Names:
     """The names of a network's tensors: delta1 for the cotangent of the pre-activation z1."""
-    given = {
-        str(tensor.cotangent(1).label): f"delta{tensor.name.lstrip('abcdefghijklmnopqrstuvwxyz')}"
-        for tensor in forward.preactivations
-    }
+    given = {str(t.cotangent(1).label): delta_name(t) for t in forward.preactivations}
     return names_of(program, given)
+
+
+def delta_name(preactivation: Tensor) -> str:
+    """The pre-activation's name with delta for its letter."""
+    return f"delta{preactivation.name.lstrip(ascii_lowercase)}"
 
 
 def derive(
@@ -140,15 +152,8 @@ def derive(
     choice("notation", notation, NOTATIONS)
     if batch not in (None, True, False):
         raise ArgumentError(f"derive: batch: expected True, False or None, got {batch!r}")
-    forward, raw, short = (
-        network.forward,
-        network.forward + network.raw_gradients,
-        network.gradients,
-    )
-    update = network.update()
-    builder = Builder(
-        Lookup(forward, raw, short), update, delta_names(forward, raw + update), detail
-    )
-    steps = tuple(builder.steps())
-    shown = (detail, notation, batch)
-    return Derivation(steps, forward, raw, short, update, network, str(network), *shown)
+    forward, short, update = network.forward, network.gradients, network.update()
+    raw = forward + network.raw_gradients
+    builder = Builder(Lookup(forward, raw, short), update, delta_names(forward, raw), detail)
+    steps = (*builder.steps(), *builder.floating())
+    return Derivation(steps, forward, raw, short, update, network, detail, notation, batch)

@@ -11,6 +11,7 @@ from sympy import Expr, Idx, Integer, Symbol
 from symprop.derive import activation
 from symprop.derive.chain import through_all_layers
 from symprop.derive.explain import Explainer
+from symprop.derive.floating import Floating
 from symprop.derive.groups import Block, Run, blocks_of, label_number, layer_number, runs
 from symprop.derive.lookup import Lookup, as_value, by_label
 from symprop.derive.matrices import matrix_steps
@@ -39,6 +40,9 @@ class Builder:
         self.telling: Run | None = None
         """The layers that the step in the making is told for."""
         self.count = 0
+        parameters = {t.cotangent(1).label for t in lookup.forward.with_role("parameter")}
+        self.shown = lookup.delta_labels | parameters | set(lookup.forward.by_label)
+        """What needs no definition by the step that reads it, or has had one."""
 
     def steps(self) -> Iterator[Step]:
         """All of them."""
@@ -48,6 +52,12 @@ class Builder:
         yield from self.deltas()
         yield from self.gradients()
         yield from self.updates()
+
+    def floating(self) -> Iterator[Step]:
+        """What runs in another form than it is printed in."""
+        found = Floating(self.lookup.short)
+        for step in found.steps(self._told(found.blocks())):
+            yield replace(step, number=self._number(label_of(step.steps[0].before)) or "")
 
     def number(self, label: Symbol) -> str:
         """The numbers of the equations that define a tensor, in all layers told at once."""
@@ -95,6 +105,21 @@ class Builder:
         facts: tuple[Fact, ...] = (),
         rule: str = "definition",
     ) -> Step:
+        return self._result(section, rule, equations, equations[0].origin, run, facts=facts)
+
+    def _result(
+        self,
+        section: str,
+        rule: str,
+        equations: tuple[Equation, ...],
+        origin: Origin,
+        run: Run | None,
+        reason: str = "",
+        conditions: tuple[str, ...] = (),
+        facts: tuple[Fact, ...] = (),
+        explanation: tuple[Step, ...] = (),
+    ) -> Step:
+        """A numbered result: what equations give to one tensor, in every notation."""
         label = equations[0].label
         tensor = self.lookup.raw.by_label.get(label) or self.lookup.short.by_label.get(label)
         target = tensor[tensor.axes] if tensor else equations[0].target
@@ -103,12 +128,14 @@ class Builder:
                 rule,
                 target,
                 as_value(equations, target),
-                origin=equations[0].origin,
+                reason,
+                conditions,
+                origin,
                 section=section,
                 facts=facts,
                 detail="summary",
                 equations=equations,
-                steps=self._matrices(equations),
+                steps=(*explanation, *self._matrices(equations)),
                 run=run,
             )
         )
@@ -136,46 +163,29 @@ class Builder:
 
     def _delta(self, delta: Tensor, section: str, run: Run | None) -> Iterator[Step]:
         origin = Origin(self.lookup.layer_of(delta))
-        target = delta[delta.axes]
-        equations = self.lookup.short.defined.get(delta.label, ())
         if self.lookup.is_zero(delta):
-            zero = (Equation(target, Integer(0)),)
-            yield self._numbered(
-                Step(
-                    "chain rule",
-                    target,
-                    Integer(0),
-                    conditions=tuple(self._why_zero(delta)),
-                    origin=origin,
-                    section=section,
-                    detail="summary",
-                    equations=zero,
-                    steps=self._matrices(zero),
-                    run=run,
-                )
-            )
+            zero = (Equation(delta[delta.axes], Integer(0)),)
+            why = tuple(self._why_zero(delta))
+            yield self._result(section, "chain rule", zero, origin, run, conditions=why)
             return
+        equations = self.lookup.short.defined[delta.label]
         output = section == OUTPUT
-        yield self._numbered(
-            Step(
-                "chain rule",
-                target,
-                as_value(equations, target),
-                REASONS[output],
-                conditions=(*self._kinks(delta), *(self._kinks_of_loss() if output else ())),
-                origin=origin,
-                section=section,
-                facts=self._facts_used(delta) if output else (),
-                detail="summary",
-                equations=equations,
-                steps=(
-                    *self._explained(delta),
-                    *(self._other_facts(delta) if output else self._abstract(delta)),
-                    *self._helpers(equations, section, origin, run),
-                    *self._matrices(equations),
-                ),
-                run=run,
-            )
+        facts, supposed = self._facts(delta) if output else ((), ())
+        kinks_of_loss = activation.kinks_of_loss(self.lookup.forward) if output else ()
+        yield self._result(
+            section,
+            "chain rule",
+            equations,
+            origin,
+            run,
+            REASONS[output],
+            (*self._kinks(delta), *kinks_of_loss),
+            facts,
+            (
+                *self._explained(delta),
+                *(supposed if output else self._abstract(delta)),
+                *self._helpers(equations, section, origin, run),
+            ),
         )
 
     def _explained(self, cotangent: Tensor) -> tuple[Step, ...]:
@@ -195,15 +205,23 @@ class Builder:
     def _helpers(
         self, equations: Iterable[Equation], section: str, origin: Origin, run: Run | None
     ) -> Iterator[Step]:
-        for found in by_label(self.lookup.helpers(equations)).values():
+        """The sums that the equations read and no step has shown."""
+        for found in by_label(self._not_shown(equations)).values():
             yield replace(self._definition(section, found, run, rule="common sum"), origin=origin)
+
+    def _not_shown(self, equations: Iterable[Equation]) -> tuple[Equation, ...]:
+        """The definitions, in order, of what the equations read and no step has shown."""
+        short, wanted, found = self.lookup.short, list(equations), set()
+        while wanted:
+            for label in {label_of(access) for access in wanted.pop().reads} - self.shown:
+                self.shown.add(label)
+                found.add(label)
+                wanted += short.defined.get(label, ())
+        return tuple(equation for equation in short.flat if equation.label in found)
 
     def _kinks(self, delta: Tensor) -> tuple[str, ...]:
         found = activation.reader(self.lookup, delta)
         return kinks_in_words(*activation.function(found)[:2]) if found else ()
-
-    def _kinks_of_loss(self) -> Iterator[str]:
-        return activation.kinks_of_loss(self.lookup.forward)
 
     def _why_zero(self, delta: Tensor) -> Iterator[str]:
         """Why a delta is 0."""
@@ -217,32 +235,21 @@ class Builder:
             cause = "the loss does not change with what follows"
         yield f"It is 0 because {cause}: this layer and those below do not learn."
 
-    def _facts_used(self, delta: Tensor) -> tuple[Fact, ...]:
-        """The declared facts without which the delta's short form would be another."""
-        facts = self.lookup.forward.facts
-        without = self._short_with((), delta)
-        return facts if without != self.lookup.short.defined[delta.label] else ()
-
-    def _other_facts(self, delta: Tensor) -> Iterator[Step]:
-        """The delta without the facts that it uses; or with the usual one, where it is not declared
-        and would shorten it.
+    def _facts(self, delta: Tensor) -> tuple[tuple[Fact, ...], tuple[Step, ...]]:
+        """The declared facts that a delta uses, and what it is without them; or, where nothing is
+        declared, what it is with the usual fact, if that shortens it.
         """
-        if self._facts_used(delta):
-            yield self._supposed("without the fact", (), delta)
-        elif not self.lookup.forward.facts:
-            facts = tuple(map(_sums_to_one, self.lookup.forward.with_role("target")))
-            if self._short_with(facts, delta) != self._short_with((), delta):
-                yield self._supposed("with the fact", facts, delta)
-
-    def _supposed(self, rule: str, facts: tuple[Fact, ...], delta: Tensor) -> Step:
-        """The delta as it is where just these facts are declared."""
-        program = self._simplified_with(facts, delta)
+        declared = self.lookup.forward.facts
+        usual = tuple(map(_sums_to_one, self.lookup.forward.with_role("target")))
+        other = () if declared else usual
+        program = self._simplified_with(other, delta)
+        if program.defined[delta.label] == self.lookup.short.defined[delta.label]:
+            return (), ()
+        rule = "without the fact" if declared else "with the fact"
         target = delta[delta.axes]
         value = as_value(program.defined[delta.label], target)
-        return Step(rule, target, _without_helpers(value, program, self.lookup), facts=facts)
-
-    def _short_with(self, facts: tuple[Fact, ...], delta: Tensor) -> tuple[Equation, ...]:
-        return self._simplified_with(facts, delta).defined[delta.label]
+        written = _without_helpers(value, program, self.lookup)
+        return declared, (Step(rule, target, written, facts=other),)
 
     def _simplified_with(self, facts: tuple[Fact, ...], delta: Tensor) -> Program:
         """The short form of a delta where just these facts are declared."""
@@ -271,27 +278,20 @@ class Builder:
                 yield from self._gradient(cotangent, run)
 
     def _gradient(self, cotangent: Tensor, run: Run | None) -> Iterator[Step]:
-        target = cotangent[cotangent.axes]
         equations = self.lookup.short.defined[cotangent.label]
         reader = self.lookup.readers[self.lookup.source(cotangent).label][0]
         origin = Origin(reader.origin.layer)
-        yield self._numbered(
-            Step(
-                "chain rule",
-                target,
-                as_value(equations, target),
-                "the parameters enter through the pre-activation",
-                origin=origin,
-                section=GRADIENTS,
-                detail="summary",
-                equations=equations,
-                steps=(
-                    *self._explained(cotangent),
-                    *self._helpers(equations, GRADIENTS, origin, run),
-                    *self._matrices(equations),
-                ),
-                run=run,
-            )
+        yield self._result(
+            GRADIENTS,
+            "chain rule",
+            equations,
+            origin,
+            run,
+            "the parameters enter through the pre-activation",
+            explanation=(
+                *self._explained(cotangent),
+                *self._helpers(equations, GRADIENTS, origin, run),
+            ),
         )
 
     def updates(self) -> Iterator[Step]:

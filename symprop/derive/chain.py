@@ -47,8 +47,7 @@ def _backbone(lookup: Lookup) -> list[Tensor]:
 
     Empty where there is more than one way, no layer to go through, or nothing that comes through.
     """
-    (seed,) = lookup.seeds
-    found = [lookup.source(lookup.raw.by_label[seed])]
+    found = [lookup.loss]
     for delta in lookup.deltas[:MOST_LAYERS]:
         outputs = [t for t in _reads(lookup, found[-1]) if t.label in lookup.forward.defined]
         if len(outputs) != 1 or lookup.is_zero(delta):

@@ -18,11 +18,9 @@ from symprop.derive.lookup import (
     aligned,
     as_value,
     by_label,
-    free_index,
     free_indices,
-    under_its_sum,
 )
-from symprop.derive.path import Path, is_elementwise, is_plain, lettered
+from symprop.derive.path import Path, is_elementwise, lettered
 from symprop.derive.rules import Move, road
 from symprop.derive.step import Step
 from symprop.equation import Equation
@@ -31,6 +29,7 @@ from symprop.passes import simplifications
 from symprop.passes.algebra import parts_of, tidy
 from symprop.passes.inline import is_free, use_of
 from symprop.program import Program
+from symprop.steps import is_plain
 from symprop.tensor import Tensor, accesses, indices, label_of, subscripts_of
 
 Number = Callable[[Symbol], str]
@@ -66,9 +65,9 @@ class Explainer:
         found = as_value(equations, target)
         short = as_value(self.lookup.short.defined.get(cotangent.label, ()), target)
         if found != short:
-            used = frozenset(map(str, found.atoms(Idx)))
-            left = (a for a in accesses(found) if label_of(a) in self._passing(known))
-            put_in = found.xreplace({a: as_value(known[label_of(a)], a, used) for a in left})
+            used, passing = frozenset(map(str, found.atoms(Idx))), self._passing(known)
+            left = (a for a in accesses(found) if label_of(a) in passing)
+            put_in = found.xreplace({a: as_value(passing[label_of(a)], a, used) for a in left})
             if put_in != found:
                 yield Step("substitution", found, put_in, "with the lines above")
             found = put_in
@@ -84,7 +83,7 @@ class Explainer:
         if paths is None:
             return [_adjoint_line(target, raw)], raw
         lines: list[Step] = []
-        if not all(path.equation.label in self._losses for path in paths):
+        if not all(self._is_loss(path.equation) for path in paths):
             lines.append(self._chain(cotangent, paths))
         shortened: list[Equation] = []
         for path in paths:
@@ -109,11 +108,8 @@ class Explainer:
         kept = self.lookup.short.defined
         return {label: equations for label, equations in known.items() if label not in kept}
 
-    @property
-    def _losses(self) -> set[Symbol]:
-        return {
-            self.lookup.source(self.lookup.raw.by_label[label]).label for label in self.lookup.seeds
-        }
+    def _is_loss(self, equation: Equation) -> bool:
+        return bool(equation.label == self.lookup.loss.label)
 
     def _paths(self, cotangent: Tensor) -> tuple[Path, ...] | None:
         """The paths, one for each equation of the plain adjoint; None where they are not plain.
@@ -186,19 +182,11 @@ class Explainer:
 
     def _definition(self, tensor: Tensor, at: tuple[Idx, ...], taken: Iterable[Idx]) -> Expr:
         """The value of a tensor's elements ``at``, its summed indices apart from taken ones."""
-        values = []
-        for equation in self.lookup.forward.defined[tensor.label]:
-            names = dict(zip(subscripts_of(equation.target), at, strict=True))
-            letters = {*map(str, at), *map(str, taken)}
-            for index in equation.over:
-                names[index] = free_index(index, letters)
-                letters.add(str(names[index]))
-            values.append(under_its_sum(equation.renamed(names)))
-        return Add(*values)
+        return as_value(self.lookup.forward.defined[tensor.label], tensor[at], map(str, taken))
 
     def _factor(self, cotangent: Tensor, path: Path) -> tuple[list[Step], Expr]:
         """∂y[t]/∂x[s] and its shorter forms, and the shortest."""
-        whole = path.equation.label in self._losses
+        whole = self._is_loss(path.equation)
         target = cotangent[cotangent.axes] if whole else Rate(path.equation.target, path.read)
         steps: tuple[Step, ...] = ()
         if self.full:
@@ -298,11 +286,8 @@ class Explainer:
     def _is_told(
         self, equations: Iterable[Equation], known: Mapping[Symbol, tuple[Equation, ...]]
     ) -> bool:
-        read = {label_of(access) for e in equations for access in e.reads}
-        return all(
-            label in self.lookup.raw.by_label or label in known
-            for label in read - _sizes(equations)
-        )
+        told = {*self.lookup.raw.by_label, *self.lookup.raw.sizes, *known}
+        return all(label_of(access) in told for e in equations for access in e.reads)
 
     def _change(self, rule: str, before: Expr, after: Expr) -> Step:
         facts = self.lookup.forward.facts if rule == "declared fact" else ()
@@ -339,10 +324,6 @@ def _joined(lines: list[Step]) -> list[Step]:
         else:
             found.append(line)
     return found
-
-
-def _sizes(equations: Iterable[Equation]) -> set[Symbol]:
-    return {symbol for e in equations for index in e.loops for symbol in index.upper.free_symbols}
 
 
 def _is_shorter(one: Expr, other: Expr) -> bool:

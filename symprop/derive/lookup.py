@@ -30,11 +30,10 @@ class Lookup:
                 self.readers.setdefault(label, []).append(equation)
         self.deltas = tuple(tensor.cotangent(1) for tensor in reversed(forward.preactivations))
         self.delta_labels = {delta.label for delta in self.deltas}
-        parameters = {t.cotangent(1).label for t in forward.with_role("parameter")}
-        self.shown = self.delta_labels | parameters | set(forward.by_label)
-        """What needs no definition by the step that reads it, or has had one."""
         self.seeds = {e.label: Integer(1) for e in raw.flat if e.value == 1 and not e.loops}
         """The cotangent of the loss itself, ∂L/∂L = 1."""
+        (seed,) = self.seeds
+        self.loss = self.source(raw.by_label[seed])
 
     def source(self, cotangent: Tensor) -> Tensor:
         """The tensor of the forward pass by which a cotangent is the derivative."""
@@ -91,26 +90,16 @@ class Lookup:
         program = self.program((*near, equation))
         return shortest(program, equation, stored_values(program)).value
 
-    def helpers(self, equations: Iterable[Equation]) -> tuple[Equation, ...]:
-        """The definitions, in order, of what the equations read and no step has shown."""
-        wanted, found = list(equations), set()
-        while wanted:
-            for label in {label_of(access) for access in wanted.pop().reads} - self.shown:
-                self.shown.add(label)
-                found.add(label)
-                wanted += self.short.defined.get(label, ())
-        return tuple(equation for equation in self.short.flat if equation.label in found)
-
 
 def as_value(equations: Iterable[Equation], target: Expr, taken: Iterable[str] = ()) -> Expr:
     """What equations give to the elements ``target``: the sum of their values, each under its Σ,
     over indices with letters that are not taken.
     """
     taken = frozenset(taken)
-    return Add(*(under_its_sum(aligned(equation, target, taken)) for equation in equations))
+    return Add(*(_under_its_sum(aligned(equation, target, taken)) for equation in equations))
 
 
-def under_its_sum(equation: Equation) -> Expr:
+def _under_its_sum(equation: Equation) -> Expr:
     """The value of an equation, summed over what it sums over."""
     if not equation.over:
         return equation.value
@@ -122,12 +111,19 @@ def aligned(equation: Equation, target: Expr, taken: Iterable[str] = ()) -> Equa
     """The equation with the indices of ``target``, and free letters for those that are summed."""
     own = dict(zip(subscripts_of(equation.target), subscripts_of(target), strict=True))
     names = {i: j for i, j in own.items() if isinstance(i, Idx) and isinstance(j, Idx)}
-    used = {*taken, *map(str, names.values())}
-    for index in equation.loops:
-        if index not in names:
-            names[index] = free_index(index, used)
-            used.add(str(names[index]))
-    return equation.renamed(names)
+    return equation.renamed(with_free_letters(names, equation.loops, taken))
+
+
+def with_free_letters(
+    names: Mapping[Idx, Idx], loops: Iterable[Idx], taken: Iterable[str] = ()
+) -> dict[Idx, Idx]:
+    """The names of indices, with free letters for the loops that have none yet."""
+    found, used = dict(names), {*taken, *map(str, names.values())}
+    for index in loops:
+        if index not in found:
+            found[index] = free_index(index, used)
+            used.add(str(found[index]))
+    return found
 
 
 def free_index(index: Idx, taken: Iterable[str]) -> Idx:

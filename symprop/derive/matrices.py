@@ -8,7 +8,7 @@ from sympy import Add, Expr, Indexed, Integer, Mul, Symbol
 
 from symprop.derive.activation import SLOPE
 from symprop.derive.lookup import as_value
-from symprop.derive.step import Notation, Step
+from symprop.derive.step import SUPPOSED, Notation, Step
 from symprop.equation import Equation
 from symprop.formula import Largest, Rate, Through, Total
 from symprop.printers.index import Line, lines
@@ -33,8 +33,7 @@ def _flat(step: Step) -> list[Step]:
     """A line in index notation, or the lines that lead to it where it stands on the way."""
     if step.notation != "index" or step.equations or step.rule in SUPPOSED:
         return []
-    own = all(inner.detail == "full" for inner in step.steps)
-    return [step] if own else [line for inner in step.steps for line in _flat(inner)]
+    return [step] if step.is_line else [line for inner in step.steps for line in _flat(inner)]
 
 
 def _subject(before: Expr, subject: Expr | None) -> Expr | None:
@@ -68,8 +67,6 @@ def _equation(target: Expr, term: Expr) -> Equation | None:
     return Equation(target, rest * body, tuple(over))
 
 
-SUPPOSED = ("with the fact", "without the fact")
-"""What is told of other facts than those that are declared."""
 FORMS: tuple[tuple[Form, Notation], ...] = (("sample", "one sample"), ("batch", "batch"))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sympy import Expr, Idx
 
-from symprop.derive.lookup import free_index
+from symprop.derive.lookup import with_free_letters
 from symprop.equation import Equation
 from symprop.tensor import Tensor, indices, subscripts_of
 
@@ -44,15 +44,5 @@ def is_elementwise(paths: Iterable[Path]) -> bool:
 
 def lettered(source: Tensor, path: Path) -> Path:
     """The path with the letters of the tensor's axes."""
-    names = dict(zip(subscripts_of(path.read), source.axes, strict=True))
-    taken = set(map(str, source.axes))
-    for index in path.equation.loops:
-        if index not in names:
-            names[index] = free_index(index, taken)
-            taken.add(str(names[index]))
-    return path.renamed(names)
-
-
-def is_plain(access: Expr) -> bool:
-    subscripts = subscripts_of(access)
-    return all(isinstance(s, Idx) for s in subscripts) and len(set(subscripts)) == len(subscripts)
+    own = dict(zip(subscripts_of(path.read), source.axes, strict=True))
+    return path.renamed(with_free_letters(own, path.equation.loops))

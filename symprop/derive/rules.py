@@ -33,9 +33,13 @@ class Move:
 
 def road(start: Expr) -> Iterator[Move]:
     """The lines from a derivative not yet taken to one that is."""
-    line = start
+    return _moves(start, _next)
+
+
+def _moves(line: Expr, following: Callable[[Expr], Move | None]) -> Iterator[Move]:
+    """The moves that follow one another, until there is none."""
     for _ in range(LONGEST):
-        move = _next(line)
+        move = following(line)
         if move is None:
             return
         line = move.after
@@ -249,10 +253,7 @@ RULES: tuple[tuple[Holds, Callable[[Expr, Expr], Move]], ...] = (
 
 def collapsed(line: Expr) -> Expr:
     """The line after every Kronecker delta has acted."""
-    for _ in range(LONGEST):
-        move = _collapse(line)
-        if move is None:
-            break
+    for move in _moves(line, _collapse):
         line = move.after
     return line
 

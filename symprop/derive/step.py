@@ -17,6 +17,12 @@ Detail = Literal["summary", "standard", "full"]
 DETAILS = ("summary", "standard", "full")
 Notation = Literal["index", "one sample", "batch"]
 NOWHERE = Origin()
+SUPPOSED = {
+    "without the fact": "Without this fact the sum stays:",
+    "with the fact": "Nothing is declared about the targets here, so their sum stays. Were they "
+    "declared to be one-hot, it would be 1:",
+}
+"""What is said before a result under other facts than those declared, by the step's rule."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,11 @@ class Step:
     equations: tuple[Equation, ...] = ()
     steps: tuple[Step, ...] = ()
     run: Run | None = None
+
+    @property
+    def is_line(self) -> bool:
+        """Whether its steps explain it; else they are on the way to it, with lines of their own."""
+        return all(inner.detail == "full" for inner in self.steps)
 
     def __str__(self) -> str:
         """(7) chain rule: ∂L/∂z2[b, j] = (ŷ[b, j] - y[b, j])/m."""

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 from sympy import Expr, Mul, Symbol
 
 from symprop.activations import ARGUMENT
-from symprop.derive import activation, chain
+from symprop.derive import activation, chain, floating
 from symprop.derive.build import FORWARD, LOSS, UPDATE
 from symprop.derive.declared import declared
 from symprop.derive.groups import Run
-from symprop.derive.lookup import Lookup
 from symprop.derive.matrices import lines_in_matrices
 from symprop.derive.sample import one_sample
-from symprop.derive.step import DETAILS, Step
+from symprop.derive.step import DETAILS, SUPPOSED, Step
 from symprop.equation import Fact
 from symprop.formula import Through, Total
 from symprop.printers.arrange import Arrange
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
 def story(derivation: Derivation) -> Iterator[Item]:
     """The document of a Derivation."""
     teller = Teller(derivation)
-    yield Title(": ".join(filter(None, ("Backpropagation", derivation.network))))
+    yield Title(f"Backpropagation: {derivation.network}")
     yield Section("What is declared")
     yield from declared(derivation)
     for section, found in groupby(derivation.steps, key=lambda step: step.section):
@@ -49,6 +48,9 @@ def story(derivation: Derivation) -> Iterator[Item]:
         steps = tuple(found)
         if section == chain.SECTION:
             yield from teller.chain(steps)
+            continue
+        if section == floating.SECTION:
+            yield from teller.floating(steps)
             continue
         for _, part in groupby(steps, key=lambda step: step.origin.layer):
             yield from teller.part(tuple(part))
@@ -61,7 +63,7 @@ class Teller:
         self.derivation = derivation
         self.names = derivation.names
         self.depth = DETAILS.index(derivation.detail)
-        self.lookup = Lookup(derivation.forward, derivation.raw, derivation.short)
+        self.lookup = derivation.lookup
         self.tensors = {**derivation.raw.by_label, **derivation.update.by_label}
 
     def part(self, steps: tuple[Step, ...]) -> Iterator[Item]:
@@ -83,6 +85,21 @@ class Teller:
             return
         for step in steps:
             yield from self.derived(step)
+
+    def floating(self, steps: tuple[Step, ...]) -> Iterator[Item]:
+        """Each printed formula with the form that runs, then the rules."""
+        yield Sentence(floating.INTRODUCTION)
+        for run, found in groupby(steps, key=lambda step: step.run):
+            if run is not None:
+                yield Section(_general("Layer ", run), level=2)
+            for step in found:
+                target = self.node(step.steps[0].before, run)
+                caption = f"({step.number})" if step.number else ""
+                printed = Row(Line(target, "=", self.node(step.before, run)), caption)
+                running = Row(Line(None, "=", self.node(step.after, run)), note=step.reason)
+                yield Formulas((printed, running))
+        rules = dict.fromkeys(words for step in steps for words in step.conditions)
+        yield from map(Sentence, rules)
 
     def differences(self, run: Run | None) -> Iterator[Item]:
         """What differs in some of the layers for which a step is told."""
@@ -128,8 +145,7 @@ class Teller:
         """What a delta is without the fact that it uses, or with one that is not declared."""
         yield Sentence(SUPPOSED[step.rule])
         rows = [self.fact(fact) for fact in step.facts]
-        line = Line(self.node(step.before, None), "=", self.node(step.after, None))
-        yield Formulas((*rows, Row(line)))
+        yield Formulas((*rows, Row(self._line(step))))
 
     def function(self, step: Step) -> Iterator[Item]:
         """The activation, its derivative in z and in the stored value."""
@@ -149,12 +165,12 @@ class Teller:
         for rule, found in groupby(steps, key=lambda step: step.rule):
             if rule == "derivative" and self.derivation.notation == "matrix":
                 continue
-            deep = len(self.lookup.deltas) > 1
-            yield Sentence(CHAIN[rule] if deep else CHAIN[rule].split(";")[0].rstrip(":") + ":")
-            line = self._factor if rule == "derivative" else self._product
+            words = CHAIN if len(self.lookup.deltas) > 1 else ONE_LAYER
+            yield Sentence(words[rule])
+            line = self._line if rule == "derivative" else self._product
             yield Formulas(tuple(Row(line(step)) for step in found))
 
-    def _factor(self, step: Step) -> Line:
+    def _line(self, step: Step) -> Line:
         return Line(self.node(step.before, None), "=", self.node(step.after, None))
 
     def _product(self, step: Step) -> Line:
@@ -170,7 +186,7 @@ class Teller:
         rows: list[Row] = []
         last: Expr | None = None
         for inner in self._told(step):
-            if inner.steps and not self._own_lines(inner):
+            if not inner.is_line:
                 yield from _formulas(rows)
                 rows, last = [], None
                 yield from self.explained(inner)
@@ -211,10 +227,6 @@ class Teller:
             and inner.rule not in ("recursion", "common sum", *SUPPOSED)
             and DETAILS.index(inner.detail) <= self.depth
         ]
-
-    def _own_lines(self, step: Step) -> bool:
-        """Whether a step's lines explain it, rather than being steps on the way of their own."""
-        return all(inner.detail == "full" for inner in step.steps)
 
     def _rows(self, step: Step, last: Expr | None, run: Run | None) -> list[Row]:
         """One line, continuing the last one where it starts from what that arrived at."""
@@ -267,22 +279,20 @@ FORMS = ("one sample", "batch")
 TITLES = {"chain rule": "The long way", "stored value": "How it is found"}
 """What stands above the lines that explain a line, by its rule."""
 
-
-SUPPOSED = {
-    "without the fact": "Without this fact the sum stays:",
-    "with the fact": "Nothing is declared about the targets here, so their sum stays. Were they "
-    "declared to be one-hot, it would be 1:",
-}
-"""What is said before a delta under other facts, by the step's rule."""
+BACK = (
+    "From the loss back to an early layer, every factor the derivative of one stored tensor by the "
+    "one before it"
+)
 CHAIN = {
-    "chain rule": "From the loss back to an early layer, every factor the derivative of one stored "
-    "tensor by the one before it; each layer further down has two factors more:",
+    "chain rule": f"{BACK}; each layer further down has two factors more:",
     "derivative": "The factors, element by element (elements of different samples do not depend on "
     "each other):",
     "recursion": "The first factors are the same for all layers below. Their product is δ, and the "
     "δ of a layer is that of the layer above times two factors, so that nothing is computed twice:",
 }
 """What is said before the steps of the chain, by their rule."""
+ONE_LAYER = {**CHAIN, "chain rule": f"{BACK}:"}
+"""The same where there is no layer further down."""
 
 
 def _in_order(value: Expr) -> list[Expr]:

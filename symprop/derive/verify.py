@@ -21,7 +21,7 @@ from symprop.derive.activation import SLOPE, STORED, function
 from symprop.derive.exact import Exact, difference
 from symprop.derive.exact_matrix import matrix_difference
 from symprop.derive.groups import Run
-from symprop.derive.lookup import Lookup, as_value
+from symprop.derive.lookup import as_value
 from symprop.derive.matrices import lines_in_matrices
 from symprop.derive.sample import one_sample
 from symprop.derive.step import Step
@@ -32,7 +32,7 @@ from symprop.passes import lower
 from symprop.printers.matrix import Form, MatrixArrange
 from symprop.printers.structure import Call
 from symprop.program import Program
-from symprop.tensor import Tensor, accesses, extent, label_of, renamed_index, subscripts_of
+from symprop.tensor import accesses, extent, label_of, renamed_index, subscripts_of
 
 if TYPE_CHECKING:
     from symprop.derive import Derivation
@@ -107,7 +107,7 @@ class Checker:
         self.derivation, self.seed = derivation, seed
         self.program = _everything(derivation)
         self.exact = Exact.draw(self.program, seed)
-        self.lookup = Lookup(derivation.forward, derivation.raw, derivation.short)
+        self.lookup = derivation.lookup
 
     @cached_property
     def sample(self) -> Exact:
@@ -271,11 +271,9 @@ class Checker:
     def _oracles(self) -> Iterator[Check]:
         """Every cotangent against what the loss does when the tensor is moved along a direction."""
         bars = [t for t in self.derivation.raw.tensors if t.order and t.role == "intermediate"]
-        (total,) = (self.derivation.raw.by_label[label] for label in self.lookup.seeds)
-        loss = total.cotangent(-1)
-        kept = _spread([bar for bar in bars if bar != total])
+        loss = self.lookup.loss
         generator = np.random.default_rng(self.seed)
-        for bar in kept:
+        for bar in _some([bar for bar in bars if bar != loss.cotangent(1)]):
             array = self.exact.values[str(bar.label)]
             direction = generator.integers(1, 4, size=array.shape).astype(object)
             found = self.exact.derivative(loss.label, bar.cotangent(-1).label, direction)
@@ -329,11 +327,6 @@ def _named(step: Step, result: Step) -> str:
     number = f"({result.number})" if result.number else ""
     parts = (result.section, result.origin.layer, number)
     return ", ".join(part for part in parts if part)
-
-
-def _spread(tensors: list[Tensor]) -> list[Tensor]:
-    """At most so many of the tensors, evenly chosen."""
-    return list(_some(tensors))
 
 
 def _some(of: Sequence[Any]) -> Sequence[Any]:

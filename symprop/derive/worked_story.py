@@ -14,7 +14,6 @@ from symprop.derive.arithmetic import number
 from symprop.derive.build import LOSS, UPDATE, Builder
 from symprop.derive.declared import COLUMNS, MATRICES
 from symprop.derive.groups import Block, Run
-from symprop.derive.lookup import Lookup
 from symprop.derive.sample import counts_samples, one_sample
 from symprop.derive.step import Step
 from symprop.derive.worked import Worked, names_of_values
@@ -115,7 +114,7 @@ class Story:
     def items(self) -> Iterator[Item]:
         """The whole document."""
         steps = tuple(self._steps())
-        yield Title(": ".join(filter(None, ("One sample in numbers", self.derivation.network))))
+        yield Title(f"One sample in numbers: {self.derivation.network}")
         yield from map(Sentence, self._legend(steps))
         yield Section("What is given")
         yield from self._given()
@@ -130,9 +129,8 @@ class Story:
 
     def _steps(self) -> Iterator[Step]:
         """The results, each after the sums that it reads."""
-        short = self.derivation
-        lookup = Lookup(short.forward, short.raw, short.short)
-        for step in _EveryLayer(lookup, short.update, self.names, "summary").steps():
+        lookup, update = self.derivation.lookup, self.derivation.update
+        for step in _EveryLayer(lookup, update, self.names, "summary").steps():
             yield from (inner for inner in step.steps if inner.rule == "common sum")
             yield step
 

@@ -17,6 +17,7 @@ from sympy import Expr
 from symprop.activations import known_name
 from symprop.backends.numpy import Array, run, size_values
 from symprop.check import FLOOR, difference
+from symprop.derive import delta_names
 from symprop.errors import ArgumentTypeError, DataError
 from symprop.learner.given import Asked, Fault, Misfit, gradients_by_name, stored_by_name, symbols
 from symprop.learner.repairs import repaired
@@ -24,7 +25,7 @@ from symprop.learner.slips import TOLERANCE, Search, Spelling, ratio_of
 from symprop.learner.terms import Chain, Factor, Point, programs
 from symprop.network import Network
 from symprop.printers.arrange import Arrange
-from symprop.printers.index import Line, line_text, lines, names_of
+from symprop.printers.index import Line, line_text, lines
 from symprop.printers.matrix import in_matrices
 from symprop.printers.structure import Names
 from symprop.printers.unicode import UnicodePrinter
@@ -241,9 +242,7 @@ class _Printed:
 
     def __init__(self, network: Network):
         self.network = network
-        deltas = network.forward.preactivations
-        given = {str(t.cotangent(1).label): f"delta{t.name.removeprefix('z')}" for t in deltas}
-        self.names: Names = names_of(programs(network), given)
+        self.names: Names = delta_names(network.forward, programs(network))
         self.spell = UnicodePrinter(layers=True)
 
     def element(self, value: Expr) -> str:

@@ -13,6 +13,7 @@ from sympy import Equality, Expr, Idx, Indexed, IndexedBase, KroneckerDelta, Sum
 
 from symprop.activations import known_name, scalar_function
 from symprop.backends.numpy import Array, Evaluator
+from symprop.derive import delta_name
 from symprop.errors import ArgumentError, ArgumentTypeError
 from symprop.learner.terms import Point
 from symprop.network import Network
@@ -42,7 +43,7 @@ def gradients_by_name(network: Network) -> dict[str, Tensor]:
     for tensor in forward.tensors:
         if tensor.cotangent(1).label in known and tensor.axes:
             if tensor in forward.preactivations:
-                found[f"delta{tensor.name.removeprefix('z')}"] = tensor
+                found[delta_name(tensor)] = tensor
             if tensor.role == "parameter":
                 found[tensor.name] = tensor
             found[f"d{tensor.name}"] = tensor

@@ -10,7 +10,8 @@ from symprop.passes.inline import hoist, inline
 from symprop.passes.merge import merge, tidy_values
 from symprop.passes.prune import prune
 from symprop.passes.reuse import reuse_stored
-from symprop.passes.stabilize import stabilize
+from symprop.passes.rule import Rule
+from symprop.passes.stabilize import RULES, stabilize
 from symprop.program import Program
 from symprop.tensor import Tensor
 
@@ -60,6 +61,11 @@ def simplify_gradients(program: Program, keep: Iterable[Tensor] = ()) -> Program
     return simplified
 
 
-def lower(program: Program, outputs: Iterable[Tensor] | None = None) -> Program:
-    """The form of a program that runs: what its outputs need, finite at the edges of the range."""
-    return stabilize(prune(program, outputs))
+def lower(
+    program: Program, outputs: Iterable[Tensor] | None = None, rules: Iterable[Rule] = RULES
+) -> Program:
+    """The form of a program that runs: what its outputs need, finite at the edges of the range.
+
+    ``rules`` are those of stabilizing.
+    """
+    return stabilize(prune(program, outputs), rules)

@@ -62,9 +62,15 @@ def overflows(value: Expr) -> bool:
     if not value.has(exp):
         return False
     below = {power for power in _parts(value) if isinstance(power, Pow) and power.exp.is_negative}
-    inside = {leaf for power in below for leaf in power.base.atoms(exp)}
+    inside = {leaf for power in below for leaf in power.base.atoms(exp) if not is_decay(leaf)}
     above = value.xreplace({power: Symbol("ratio") for power in below}) if inside else value
     return bool(inside & above.atoms(exp))
+
+
+def is_decay(leaf: Expr) -> bool:
+    """Whether an exponential is exp(−c·|u|), which is at most 1."""
+    rate, rest = leaf.args[0].as_coeff_Mul()
+    return bool(rate.is_negative) and isinstance(rest, Absolute)
 
 
 @lru_cache(maxsize=65536)
@@ -332,7 +338,7 @@ def views(values: tuple[Expr, ...]) -> Iterator[tuple[tuple[Expr, ...], dict[Exp
     """
     found = tuple(sorted({leaf for value in values for leaf in leaves(value)}, key=str))
     plain = {leaf: Symbol(f"u{i}") for i, leaf in enumerate(found) if not isinstance(leaf, exp)}
-    groups = _exponential_groups(leaf for leaf in found if isinstance(leaf, exp))
+    groups = exponential_groups(leaf for leaf in found if isinstance(leaf, exp))
     for kind in ("logistic", "decay", "growth") if groups else ("none",):
         names, meaning = dict(plain), {symbol: leaf for leaf, symbol in plain.items()}
         for i, (unit, members) in enumerate(groups.items()):
@@ -351,7 +357,7 @@ def _exponential(kind: str, unit: Expr, symbol: Symbol) -> tuple[Expr, Expr]:
     return symbol / (1 - symbol), 1 / (1 + exp(-unit))
 
 
-def _exponential_groups(found: Iterable[Expr]) -> dict[Expr, dict[Expr, Expr]]:
+def exponential_groups(found: Iterable[Expr]) -> dict[Expr, dict[Expr, Expr]]:
     """Exponentials by the unit of their exponents: exp(−z) and exp(2z) are powers −1 and 2 of
     exp(z).
     """

@@ -1,168 +1,187 @@
 """Stabilizing: forms that are equal on paper and stay finite and accurate in floating point.
 
-Each rule is found by the shape of the expression, whoever wrote it:
-
-===================  ===================================  ====================================
-rule                 from                                 to
-===================  ===================================  ====================================
-stored logarithm     log a, where a = eᵘ/w                u − log w: a may underflow to 0
-logarithm of 1 − a   log(1 − a), where a = 1/(1 + eᵘ)     u − log(1 + eᵘ): a may round to 1
-softplus             log(1 + eᵘ)                          max(u, 0) + log1p(e^−|u|)
-log cosh             log cosh u                           |u| + log1p(e^−2|u|) − log 2
-log1p                log(1 + u)                           log1p(u): exact for small u
-expm1                eᵘ − 1, 1 − eᵘ, 1 − βᵗ               expm1(u), −expm1(u), −expm1(t log β)
-logistic             eᵘ/(1 + eᵘ), and what holds it       s = 1/(1 + e^−u) for it: no ∞/∞
-entropy              u · log v                            0 where u = 0: no 0 · ∞
-===================  ===================================  ====================================
+Each rule of ``RULES`` is found by the shape of the expression, whoever wrote it, in the forward
+pass and in derivatives alike; ``stabilize(program, rules)`` takes some of them only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from sympy import Add, Expr, Function, Integer, Mul, Pow, Symbol, cosh, exp, log
-from sympy.codegen.cfunctions import expm1, log1p
+from sympy import Add, Expr, Function, Mul, Pow, Symbol, exp, log
 
 from symprop.equation import Equation
-from symprop.passes.algebra import accesses_elements, overflows, tidy
-from symprop.passes.rewrite import Stored, bind, replaced, stored_value
-from symprop.primitives import Absolute, Equal, Maximum, Select
+from symprop.passes.algebra import overflows, tidy
+from symprop.passes.edges import EDGES, GUARDS
+from symprop.passes.exponentials import EXPONENTIALS
+from symprop.passes.logarithms import LOGARITHMS
+from symprop.passes.rewrite import Stored, replaced, stored_value
+from symprop.passes.rule import Rule
+from symprop.passes.shift import SHIFT
+from symprop.passes.tails import TAILS
+from symprop.primitives import Minimum
 from symprop.program import Program
 from symprop.tensor import accesses, label_of
 
+Fired = tuple[Rule, ...]
 
-def stabilize(program: Program) -> Program:
-    """Rewrite every value into a form that holds at the edges of the floating-point range."""
-    stored = {label: found for label in program.defined if (found := stored_value(program, label))}
-    changes = {}
-    for position, equation in enumerate(program.flat):
-        value = stable(_stored_logarithms(equation, stored))
+
+def _without_overflow(value: Expr) -> Expr:
+    """The cheapest form that algebra finds of what is ∞/∞."""
+    if not overflows(value):
+        return value
+    found = tidy(value)
+    return value if overflows(found) else found
+
+
+RULES: tuple[Rule, ...] = (
+    SHIFT,
+    *TAILS,
+    *LOGARITHMS[:-1],
+    *EXPONENTIALS,
+    Rule(
+        "ratio of exponentials",
+        "exp(u)/(v + exp(u))",
+        "1/(1 + v·exp(−u)), or what else algebra finds",
+        "every u: ∞/∞ where exp(u) overflows",
+        _without_overflow,
+    ),
+    *EDGES,
+    LOGARITHMS[-1],
+    *GUARDS,
+)
+"""All rules, in the order in which they are tried."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """An equation before and after stabilizing, and the rules that made the difference.
+
+    There is none before where a rule brings in a tensor of its own.
+    """
+
+    before: Equation | None
+    after: Equation
+    rules: Fired
+
+
+def stabilize(program: Program, rules: Iterable[Rule] = RULES) -> Program:
+    """Rewrite every value into a form that holds at the edges of the floating-point range.
+
+    ``rules`` are those to apply, in this order.
+
+    >>> from symprop import Dense, Network
+    >>> forward = Network([Dense(1, "softplus")], inputs=1, loss="mse").forward
+    >>> print(stabilize(forward).flat[2])
+    ŷ[b, j] = max(z1[b, j], 0) + log1p(exp(-|z1[b, j]|))
+    >>> kept = [rule for rule in RULES if rule.name != "logarithm of a sum of exponentials"]
+    >>> print(stabilize(forward, kept).flat[2])
+    ŷ[b, j] = log1p(exp(z1[b, j]))
+    """
+    rules = tuple(rules)
+    program, _ = _as_a_whole(program, rules)
+    found = _changes(program, rules)
+    return replaced(program, {place: (value,) for place, value, _ in found})
+
+
+def changes(program: Program, rules: Iterable[Rule] = RULES) -> tuple[Change, ...]:
+    """What ``stabilize`` changes, equation by equation."""
+    rules = tuple(rules)
+    whole, first = _as_a_whole(program, rules)
+    rewritten = {place: (after, fired) for place, after, fired in _changes(whole, rules)}
+    before, found = list(program.flat), []
+    for place, equation in enumerate(whole.flat):
+        known = equation.label in program.by_label
+        original = before.pop(0) if known else None
+        after, fired = rewritten.get(place, (equation, ()))
+        if after != original:
+            found.append(
+                Change(original, after, (*(first if equation != original else ()), *fired))
+            )
+    return tuple(found)
+
+
+def _as_a_whole(program: Program, rules: Fired) -> tuple[Program, Fired]:
+    """The program after the rules for whole programs, and those of them that did something."""
+    fired = []
+    for rule in rules:
+        if rule.level == "program" and program != (program := rule.rewrite(program)):
+            fired.append(rule)
+    return program, tuple(fired)
+
+
+def _changes(program: Program, rules: Fired) -> Iterator[tuple[int, Equation, Fired]]:
+    """The equations that the other rules change, by their place, with the rules."""
+    stored = _known(program)
+    given = {tensor.label for tensor in program.with_role("target")}
+    for place, equation in enumerate(program.flat):
+        fired: list[Rule] = []
+        value = equation.value
+        for rule in rules:
+            if rule.level == "stored" and value != (value := rule.rewrite(value, stored)):
+                fired.append(rule)
+        targets = frozenset(a for a in accesses(value) if label_of(a) in given)
+        value, others = _stable(value, rules, targets)
         if value != equation.value:
-            changes[position] = (replace(equation, value=value),)
-    return replaced(program, changes)
+            yield place, replace(equation, value=value), (*fired, *others)
+
+
+def _known(program: Program) -> dict[Symbol, Stored]:
+    """What is stored, by its label; e^(z − c) as e^min(z − c, 0), where c is the largest z.
+
+    So z − c stays a difference: added up in another order, as compilers may, z − c − log s would
+    be rounded at the size of c.
+    """
+    found = {label: known for label in program.defined if (known := stored_value(program, label))}
+    for label, known in found.items():
+        exponent = known.value.args[0] if isinstance(known.value, exp) else None
+        if isinstance(exponent, Add) and any(
+            _is_largest(program, exponent, -t) for t in exponent.args
+        ):
+            found[label] = Stored(known.target, exp(Minimum(exponent, 0)))
+    return found
+
+
+def _is_largest(program: Program, exponent: Expr, shift: Expr) -> bool:
+    """Whether the exponent is z − c, and c the maximum of z."""
+    equations = program.defined.get(label_of(shift), ()) if accesses(shift) == (shift,) else ()
+    return any(e.reduce == "max" and e.value == exponent + shift for e in equations)
+
+
+def stable(value: Expr, rules: Iterable[Rule] = RULES) -> Expr:
+    """A value with every rule applied to it and its parts."""
+    return _stable(value, tuple(rules), frozenset())[0]
+
+
+def _stable(value: Expr, rules: tuple[Rule, ...], targets: frozenset[Expr]) -> tuple[Expr, Fired]:
+    """The same with elements as plain symbols, so that equal layers need it once."""
+    if not value.has(exp, log, Pow, Function):
+        return value, ()
+    read = [access for access in dict.fromkeys(accesses(value)) if not access.is_integer]
+    short = {access: Symbol(f"x{number}") for number, access in enumerate(read)}
+    back = {symbol: access for access, symbol in short.items()}
+    given = frozenset(short[access] for access in targets if access in short)
+    found, fired = _rewritten(value.xreplace(short), rules, given)
+    return found.xreplace(back), fired
 
 
 @lru_cache(maxsize=16384)
-def stable(value: Expr) -> Expr:
-    """The value with every rule applied to it and its parts, innermost first."""
-    if not value.has(exp, log, Pow):
-        return value
-    if overflows(value):
-        value = tidy(value)
-    if _rewritable(value):
-        value = value.func(*(stable(argument) for argument in value.args))
-    for rule in RULES:
-        value = rule(value)
-    return value
-
-
-def _rewritable(value: Expr) -> bool:
-    return isinstance(value, (Add, Mul, Pow, Function))
-
-
-def _stored_logarithms(equation: Equation, stored: dict[Symbol, Stored]) -> Expr:
-    """log a and log(1 − a) in terms of what a is computed from, where exponentials and logarithms
-    cancel.
-    """
-    changed = {}
-    for logarithm in sorted(equation.value.atoms(log), key=str):
-        (argument,) = logarithm.args
-        opened = tidy(_opened(argument, stored))
-        if opened != argument and opened.has(exp) and _splits(opened):
-            changed[logarithm] = _expanded(opened)
-    return equation.value.xreplace(changed)
-
-
-def _opened(argument: Expr, stored: dict[Symbol, Stored]) -> Expr:
-    """An argument in what its elements are computed from, twice: a = e/s, e = exp(z − c)."""
-    for _ in range(2):
-        found = {}
-        for access in accesses(argument):
-            definition = stored.get(label_of(access))
-            names = bind(definition.target, access) if definition else None
-            if definition and names is not None and _is_open(definition.value):
-                found[access] = definition.value.xreplace(names)
-        argument = argument.xreplace(found)
-    return argument
-
-
-def _is_open(value: Expr) -> bool:
-    """Whether the logarithm of a value may be a sum: it holds an exponential, or is a quotient."""
-    quotient = value.is_Mul and not any(isinstance(part, Add) for part in value.args)
-    return quotient or value.has(exp)
-
-
-def _splits(argument: Expr) -> bool:
-    """Whether the logarithm of an argument is a sum of others: it has an exponential factor, or is
-    a reciprocal.
-    """
-    parts = Mul.make_args(argument)
-    return any(isinstance(part, exp) for part in parts) or _is_denominator(argument)
-
-
-def _expanded(argument: Expr) -> Expr:
-    """log(eᵘ · w⁻¹) = u − log w: exponentials are positive."""
-    total, rest = Integer(0), Integer(1)
-    for part in Mul.make_args(argument):
-        if isinstance(part, exp):
-            total += part.args[0]
-        else:
-            rest *= part
-    inverse = 1 / rest
-    return total - log(inverse) if _is_denominator(rest) else total + log(rest)
-
-
-def _is_denominator(rest: Expr) -> bool:
-    return all(isinstance(part, Pow) and part.exp.is_negative for part in Mul.make_args(rest))
-
-
-def _softplus(value: Expr) -> Expr:
-    """log(1 + eᵘ) = max(u, 0) + log1p(e^−|u|)."""
-    if isinstance(value, log) and isinstance(value.args[0], Add) and len(value.args[0].args) == 2:
-        one, power = value.args[0].args
-        if one == 1 and isinstance(power, exp):
-            u = power.args[0]
-            return Maximum(u, 0) + log1p(exp(-Absolute(u)))
-    return value
-
-
-def _log_cosh(value: Expr) -> Expr:
-    """log cosh u = |u| + log1p(e^−2|u|) − log 2."""
-    if isinstance(value, log) and isinstance(value.args[0], cosh):
-        u = Absolute(value.args[0].args[0])
-        return u + log1p(exp(-2 * u)) - log(2)
-    return value
-
-
-def _log1p(value: Expr) -> Expr:
-    """log(1 + u) = log1p(u)."""
-    if isinstance(value, log) and isinstance(value.args[0], Add) and value.args[0].args[0] == 1:
-        return log1p(Add(*value.args[0].args[1:]))
-    return value
-
-
-def _expm1(value: Expr) -> Expr:
-    """eᵘ − 1 = expm1 u and 1 − eᵘ = −expm1 u, where βᵗ is e^(t log β)."""
-    if isinstance(value, Add) and len(value.args) == 2 and abs(value.args[0]) == 1:
-        sign, power = -value.args[0], value.args[1] * -value.args[0]
-        if isinstance(power, exp):
-            return sign * expm1(power.args[0])
-        if isinstance(power, Pow) and power.base.is_positive and accesses(power.exp):
-            return sign * expm1(power.exp * log(power.base))
-    return value
-
-
-def _entropy(value: Expr) -> Expr:
-    """u · log v = 0 where u = 0, even if v = 0 there."""
-    if not isinstance(value, Mul):
-        return value
-    logarithms = [part for part in value.args if isinstance(part, log) and accesses(part)]
-    weight = Mul(*(p for p in value.args if p not in logarithms and accesses_elements(p)))
-    if len(logarithms) != 1 or weight == 1 or weight.has(Pow, Function):
-        return value
-    return Select(Equal(weight, 0), 0, value)
-
-
-RULES: tuple[Callable[[Expr], Expr], ...] = (_softplus, _log_cosh, _log1p, _expm1, _entropy)
+def _rewritten(
+    value: Expr, rules: tuple[Rule, ...], targets: frozenset[Expr]
+) -> tuple[Expr, Fired]:
+    """Rules for values from the outside in until none fits, then those for edges on the way out."""
+    fired: dict[Rule, None] = {}
+    inner = [rule for rule in rules if rule.level == "value"]
+    while (rule := next((r for r in inner if r.rewrite(value) != value), None)) is not None:
+        value = rule.rewrite(value)
+        fired[rule] = None
+    if isinstance(value, (Add, Mul, Pow, Function)):
+        parts = [_rewritten(argument, rules, targets) for argument in value.args]
+        value = value.func(*(part for part, _ in parts))
+        fired |= dict.fromkeys(rule for _, found in parts for rule in found)
+    for rule in rules:
+        if rule.level == "edge" and value != (value := rule.rewrite(value, targets)):
+            fired[rule] = None
+    return value, tuple(fired)

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from sympy import Add, Expr, Idx, Indexed, Integer, Mul, Pow, Rational, Symbol
-from sympy.codegen.cfunctions import expm1, log1p
 
 from symprop.formula import Largest, Rate, Through, Total, free_indices
 from symprop.primitives import (
@@ -202,10 +201,6 @@ class Arrange:
             return self._case(value)
         if isinstance(value, Absolute):
             return Magnitude(*arguments)
-        if isinstance(value, log1p):
-            return Call(Symbol("log"), plus([Integer(1), *arguments]))
-        if isinstance(value, expm1):
-            return plus([Call(Symbol("exp"), *arguments), Minus(Integer(1))])
         names = {Maximum: "max", Minimum: "min", Sign: "sign"}
         name = names.get(type(value), type(value).__name__)
         return Call(Symbol(name), *arguments)

@@ -1,0 +1,266 @@
+"""The body of an entry: the statements that run the steps of a schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from math import prod
+from typing import Protocol
+
+import numpy as np
+from sympy import Expr, Symbol
+
+from symprop.backends.numba_calls import Call, arguments_of, repeated
+from symprop.backends.numba_nest import INDENT, Kernel, Names, NestWriter
+from symprop.backends.numba_scalar import ScalarPrinter, subscript
+from symprop.backends.numba_vector_nest import START, STOP, vector_kernel
+from symprop.blocks import ROWS
+from symprop.errors import LoweringError
+from symprop.loops import flattened
+from symprop.program import Program
+from symprop.schedule import split
+from symprop.scope import BATCH
+from symprop.steps import Fill, Gather, Gemm, Loop, Nest, Rows, Schedule, Step, Transpose, touched
+from symprop.tensor import Tensor, extent, label_of, subscripts_of
+
+CACHE = 48 * 1024
+"""Bytes that the tensors of a block of rows should not exceed: what the nearest cache holds."""
+LEAST, MOST = 32, 512
+"""Rows of a block: fewer would not fill the tiles of products, more than this gains nothing."""
+
+
+class Kernels(Protocol):
+    """What a body needs of its module: the type of numbers, the functions of its own, the lanes of
+    a vector, and a place for kernels, where equal ones are written once.
+    """
+
+    dtype: np.dtype[np.generic]
+    own: Collection[str]
+    lanes: int
+
+    def shared(self, prefix: str, kernel: Kernel) -> str: ...
+
+
+class Body:
+    """Writes the statements of an entry, which runs all steps one after the other."""
+
+    def __init__(self, module: Kernels, program: Program, plan: Schedule):
+        self._module, self.program, self.plan = module, program, plan
+        self._flat: dict[Nest, tuple[int, Kernel] | None] = {}
+
+    def lines(self, steps: Iterable[Step], names: Names) -> Iterator[str]:
+        """The statements that run the steps."""
+        calls: list[Call] = []
+        for step in steps:
+            if isinstance(step, (Loop, Rows)):
+                yield from self._stages(calls)
+                calls = []
+            if isinstance(step, Loop):
+                yield from self._loop(step, names)
+            elif isinstance(step, Rows):
+                yield from self._rows(step, names)
+            else:
+                calls.append(self.call(step, names))
+        yield from self._stages(calls)
+
+    def bounds(self, size: int) -> tuple[str, str]:
+        """The range of a loop of so many turns: all of them."""
+        return "0", str(size)
+
+    def row_bounds(self, names: Names) -> tuple[str, str]:
+        """The range of the rows: all of them."""
+        return "0", names[BATCH]
+
+    def _loop(self, step: Loop, names: Names) -> Iterator[str]:
+        yield f"for {names[step.index]} in {_range(step, names)}:"
+        yield from (INDENT + line for line in self.lines(step.steps, names))
+
+    def _rows(self, step: Rows, names: Names) -> Iterator[str]:
+        """One block after the other, each with its rows of the tensors for the whole batch."""
+        (low, high), most = self.row_bounds(names), block_rows(self.plan, self._module.dtype)
+        size = high if low == "0" else f"({high} - {low})"
+        yield f"blocks = max(1, ({size} + {most - 1}) // {most})"
+        yield f"height = max(8, ({size} + 8 * blocks - 1) // (8 * blocks) * 8)"
+        yield f"for block in range({low}, {high}, height):"
+        yield f"{INDENT}{names[ROWS]} = min(height, {high} - block)"
+        tensors = [*self.plan.given, *self.plan.buffers]
+        parts = [t for t in tensors if t.label in touched(step) and t.shape[:1] == (BATCH,)]
+        inner = names.but({t.label: f"{names[t.label]}_part" for t in parts})
+        for tensor in parts:
+            name = names[tensor.label]
+            yield f"{INDENT}{inner[tensor.label]} = {name}[block:block + {names[ROWS]}]"
+        yield from (INDENT + line for line in self.lines(step.steps, inner))
+
+    def _stages(self, calls: Sequence[Call]) -> Iterator[str]:
+        """The calls, those of equal layers through one function for each sequence."""
+        for run in repeated(calls):
+            for sequence in run:
+                if len(run) == 1:
+                    yield from map(str, sequence)
+                else:
+                    name = self._module.shared("stage", _stage_kernel(sequence))
+                    yield str(Call(name, arguments_of(sequence)))
+
+    def call(self, step: Step, names: Names) -> Call:
+        if isinstance(step, Nest):
+            return self._nest(step, names)
+        if isinstance(step, Gemm):
+            return self._vector_product(step, names) if step.vectors else self._product(step, names)
+        if isinstance(step, Transpose):
+            rows, columns = (str(extent(i)) for i in subscripts_of(step.source))
+            pair = names[label_of(step.source)], columns, names[label_of(step.target)], rows
+            return Call(self._own_kernel("transpose"), (*pair, *self.bounds(int(rows)), columns))
+        if isinstance(step, Gather):
+            return self._gather(self.program.by_label[step.label], names)
+        if isinstance(step, Fill):
+            value = ScalarPrinter(self._module.dtype, str).literal(step.value)
+            kernel = Kernel((f"{INDENT}‹0›.fill({value})",), (Symbol("a"),), (0,))
+            return Call(self._module.shared("fill", kernel), (names[step.label],))
+        raise LoweringError(f"{type(step).__name__} cannot be inside a block of rows")
+
+    def flat(self, step: Nest) -> tuple[int, Kernel] | None:
+        """A nest over the elements as they lie in memory, if it may be and has vectors: how many,
+        and a kernel for a range of them.
+        """
+        if step not in self._flat:
+            module, found = self._module, flattened(step, self.program)
+            kernel = None
+            if found and module.lanes:
+                kernel = vector_kernel(
+                    found, self.program, module.dtype, module.lanes, module.own, ranged=True
+                )
+            size = int(extent(found.loops[0])) if found else 0
+            self._flat[step] = (size, kernel) if kernel else None
+        return self._flat[step]
+
+    def _nest(self, step: Nest, names: Names) -> Call:
+        """The call of a nest: over the elements as they lie in memory, in vectors along its inner
+        loop, or in plain loops.
+        """
+        module, flat = self._module, self.flat(step)
+        if flat:
+            size, kernel = flat
+            ends = dict(zip((START, STOP), self.bounds(size), strict=True))
+        else:
+            along = vector_kernel(step, self.program, module.dtype, module.lanes, module.own)
+            kernel = along or NestWriter(step, self.program, module.dtype, module.own).write()
+            ends = {}
+        arguments = tuple(ends.get(x) or names[x] for x in kernel.arguments)
+        return Call(module.shared("nest", kernel), arguments)
+
+    def _own_kernel(self, name: str) -> str:
+        """The name of a vector kernel for this type."""
+        return f"{name}{8 * self._module.dtype.itemsize}"
+
+    def _product(self, step: Gemm, names: Names) -> Call:
+        """The call of BLAS."""
+        parts = (step.left, step.right, step.target)
+        slices = tuple(_slice(part, step, names) for part in parts)
+        return Call(self._module.shared("product", _product_kernel(step)), slices)
+
+    def _vector_product(self, step: Gemm, names: Names) -> Call:
+        """C (+)= A · B: A with the distances between its rows and between its summed numbers, B and
+        C with those between their rows; rows, columns, summed numbers; whether to add.
+        """
+        (left, right, target) = (
+            split(p, step.fixed)[1] for p in (step.left, step.right, step.target)
+        )
+        row, column = target
+        size = [_extent(index, names) for index in (row, column, step.summed)]
+        length = [_extent(subscripts[1], names) for subscripts in (left, right, target)]
+        distances = (length[0], "1") if left[0] == row else ("1", length[0])
+        a, b, c = (_slice(part, step, names) for part in (step.left, step.right, step.target))
+        grows = extent(step.summed) == ROWS
+        add = (
+            "True"
+            if not step.fresh
+            else f"block > {self.row_bounds(names)[0]}"
+            if grows
+            else "False"
+        )
+        return Call(
+            self._own_kernel("product"), (a, *distances, b, length[1], c, length[2], *size, add)
+        )
+
+    def _gather(self, tensor: Tensor, names: Names) -> Call:
+        """The call of the kernel that copies the rows of a batch, or of a block of it."""
+        axes = len(tensor.axes)
+        inner = [f"i{n}" for n in range(1, axes)]
+        lines = [f"{INDENT}for i0 in range(‹3›):"]
+        lines += [f"{INDENT * (n + 1)}for i{n} in range(‹4›.shape[{n}]):" for n in range(1, axes)]
+        target, source = (", ".join((row, *inner)) for row in ("i0", "‹1›[‹2› + i0]"))
+        lines.append(f"{INDENT * (axes + 1)}‹4›[{target}] = ‹0›[{source}]")
+        labels = tuple(map(Symbol, ("data", "picks", "start", "number", "into")))
+        note = "into[i, …] = data[picks[start + i], …]"
+        name = self._module.shared("gather", Kernel(tuple(lines), labels, (0, 1, 2, 3, 4), (note,)))
+        into, within = names[tensor.label], names.within_block
+        start, rows = ("begin + block", ROWS) if within else ("begin", BATCH)
+        every = f"all_{into.removesuffix('_part')}"
+        return Call(name, (every, "order", start, names[rows], into))
+
+
+def block_rows(plan: Schedule, dtype: np.dtype[np.generic]) -> int:
+    """How many rows a block has: what it computes should stay in the nearest cache."""
+    width = sum(prod(int(size) for size in tensor.shape[1:]) for tensor in plan.local)
+    fitting = CACHE // max(1, width * dtype.itemsize)
+    return max(LEAST, min(MOST, fitting // 8 * 8))
+
+
+def arguments(program: Program, plan: Schedule) -> tuple[Symbol, ...]:
+    """What a compiled schedule is called with: sizes, given tensors, buffers."""
+    tensors = (*plan.given, *plan.buffers, *plan.local)
+    return (*program.sizes, *(tensor.label for tensor in tensors))
+
+
+def batch_tensors(program: Program, plan: Schedule) -> tuple[Tensor, ...]:
+    """The tensors of which each batch takes its rows."""
+    used = {tensor.label for tensor in (*plan.given, *plan.buffers, *plan.local)}
+    return tuple(t for t in program.tensors if t.role in ("input", "target") and t.label in used)
+
+
+def _extent(index: Expr, names: Names) -> str:
+    return subscript(extent(index), lambda size: names[size])
+
+
+def _range(step: Loop, names: Names) -> str:
+    count = subscript(extent(step.index), lambda size: names[size])
+    return f"range({count} - 1, -1, -1)" if step.reverse else f"range({count})"
+
+
+def _slice(access: Expr, step: Gemm, names: Names) -> str:
+    lead, rest = split(access, step.fixed)
+    name = names[label_of(access)]
+    picks = [subscript(s, lambda leaf: names[leaf]) for s in lead]
+    if not step.vectors and rest and extent(rest[0]) == BATCH:  # its buffer may have more rows
+        picks.append(f":{names[BATCH]}")
+    return f"{name}[{', '.join(picks)}]" if picks else name
+
+
+def _stage_kernel(calls: Sequence[Call]) -> Kernel:
+    """The calls as a function of their arguments."""
+    labels = arguments_of(calls)
+    tokens = {label: f"‹{n}›" for n, label in enumerate(labels)}
+    lines = (
+        f"{INDENT}{Call(call.name, tuple(tokens[label] for label in call.arguments))}"
+        for call in calls
+    )
+    numbers = tuple(range(len(labels)))
+    note = ("What equal layers repeat.",)
+    return Kernel(tuple(lines), tuple(map(Symbol, labels)), numbers, note, "stage")
+
+
+def _product_kernel(step: Gemm) -> Kernel:
+    """out ← left · right, or of their transposes, for each of the leading batch indices."""
+    picks = ", ".join(f"i{n}" for n in range(len(step.batch)))
+    lines = [
+        f"{INDENT * (n + 1)}for i{n} in range(‹2›.shape[{n}]):" for n in range(len(step.batch))
+    ]
+    own = [split(part, step.fixed)[1][len(step.batch) :] for part in (step.left, step.right)]
+    turned = (own[0][-1] != step.summed, own[1][0] != step.summed)
+    left, right, out = (f"‹{n}›[{picks}]" if picks else f"‹{n}›" for n in range(3))
+    left, right = (
+        f"{name}.T" if t else name for name, t in zip((left, right), turned, strict=True)
+    )
+    lines.append(f"{INDENT * (len(step.batch) + 1)}np.dot({left}, {right}, {out})")
+    labels = (Symbol("A"), Symbol("B"), Symbol("C"))
+    note = "C = " + " · ".join(f"{x}ᵀ" if t else x for x, t in zip("AB", turned, strict=True))
+    return Kernel(tuple(lines), labels, (0, 1, 2), (note,))

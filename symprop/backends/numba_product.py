@@ -1,0 +1,344 @@
+"""Matrix products in vector instructions: a block of sums stays in registers.
+
+    C[i, j] = Σ_s A[i, s] · B[s, j]        or added to what C holds
+
+``j`` runs along vectors: it is the last axis of B and of C. A is read one number at a time, so its
+axes may lie in any order. A block of ROWS rows and two vectors of columns is summed up by ROWS × 2
+accumulators; each pass of the loop over s loads two vectors of B and as many numbers of A as the
+block has rows, and makes ROWS × 2 fused multiply-adds. Columns beyond the last whole vector are
+masked.
+
+Larger matrices are BLAS's business, which packs them for the caches.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler_machinery import register_pass
+from numba.core.lowering import Lower
+from numba.core.typed_passes import NativeLowering
+from numba.extending import intrinsic
+
+from symprop.backends import shuffle
+from symprop.backends.numba_vector import LANES, vector_bytes
+
+njit: Any = numba.njit  # its types know neither of the two options
+compiled = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy")
+INDEX = ir.IntType(64)
+LANE = ir.IntType(32)
+
+
+class _KernelLower(Lower):  # type: ignore[misc, unused-ignore]
+    """Lowers a kernel as a function of its own."""
+
+    def setup_function(self, fndesc: Any) -> None:
+        super().setup_function(fndesc)
+        self.function.attributes.add("noinline")
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _KernelLowering(NativeLowering):  # type: ignore[misc, unused-ignore]
+    _name = "symprop_kernel_lowering"
+
+    @property
+    def lowering_class(self) -> Any:
+        return _KernelLower
+
+
+class Apart(CompilerBase):  # type: ignore[misc, unused-ignore]
+    """Compiles a kernel that may suppose its arrays to be in different places.
+
+    LLVM knows that of arguments only: what is inlined loses much of it. So a kernel stays a
+    function.
+    """
+
+    def define_pipelines(self) -> list[Any]:
+        self.state.flags.noalias = True
+        pipeline = DefaultPassBuilder.define_nopython_pipeline(self.state)
+        pipeline.passes = [
+            (_KernelLowering, text) if found is NativeLowering else (found, text)
+            for found, text in pipeline.passes
+        ]
+        return [pipeline]
+
+
+def tile_rows() -> int:
+    """Rows of a block: its accumulators, two vectors of B and one number of A fill the registers,
+    of which there are 32 with AVX-512 and NEON, else 16.
+    """
+    return 8 if vector_bytes() != 32 else 6
+
+
+class Tile:
+    """The instructions of one block of C: ``rows`` rows, ``vectors`` vectors of columns."""
+
+    def __init__(self, build: ir.IRBuilder, number: Any, rows: int, vectors: int, masked: bool):
+        self.build, self.number = build, number
+        self.size = 4 if isinstance(number, ir.FloatType) else 8
+        self.lanes = vector_bytes() // self.size
+        self.vector = ir.VectorType(number, self.lanes)
+        self.rows, self.vectors, self.masked = rows, vectors, masked
+
+    def at(self, start: Any, offset: Any) -> Any:
+        """The place so many numbers after another."""
+        offset = INDEX(offset) if isinstance(offset, int) else offset
+        return self.build.gep(start, [offset], source_etype=self.number)
+
+    @property
+    def suffix(self) -> str:
+        return f"v{self.lanes}f{8 * self.size}"
+
+    def intrinsic(self, name: str, result: Any, *arguments: Any) -> Any:
+        kind = ir.FunctionType(result, [a.type for a in arguments])
+        function = cgutils.get_or_insert_function(self.build.module, kind, f"llvm.{name}")
+        return self.build.call(function, arguments)
+
+    def mask(self, columns: Any) -> Any:
+        """The lanes of the last vector that hold columns."""
+        lanes = ir.VectorType(LANE, self.lanes)
+        count = self.build.sub(columns, INDEX((self.vectors - 1) * self.lanes))
+        count = self.splat(self.build.trunc(count, LANE), lanes)
+        return self.build.icmp_signed("<", lanes(list(range(self.lanes))), count)
+
+    def splat(self, number: Any, vector: Any) -> Any:
+        """A vector with the same number in every lane."""
+        first = self.build.insert_element(vector(ir.Undefined), number, LANE(0))
+        lanes = ir.VectorType(LANE, self.lanes)
+        return self.build.shuffle_vector(first, vector(ir.Undefined), lanes([0] * self.lanes))
+
+    def load(self, place: Any, mask: Any) -> Any:
+        place = self.build.bitcast(place, self.vector.as_pointer())
+        if mask is None:
+            return self.build.load(place, align=self.size, typ=self.vector)
+        nothing = self.vector([0.0] * self.lanes)
+        name = f"masked.load.{self.suffix}.p0"
+        return self.intrinsic(name, self.vector, place, LANE(self.size), mask, nothing)
+
+    def store(self, value: Any, place: Any, mask: Any) -> None:
+        place = self.build.bitcast(place, self.vector.as_pointer())
+        if mask is None:
+            self.build.store(value, place, align=self.size)
+        else:
+            name = f"masked.store.{self.suffix}.p0"
+            self.intrinsic(name, ir.VoidType(), value, place, LANE(self.size), mask)
+
+    def masks(self, columns: Any) -> list[Any]:
+        last = self.mask(columns) if self.masked else None
+        return [None] * (self.vectors - 1) + [last]
+
+    def write(self, a: Any, b: Any, c: Any, count: Any, columns: Any, add: Any) -> None:
+        """Sum up the block; a, b and c are each a start and the distances between rows, and for a
+        also between summed numbers.
+        """
+        build, masks = self.build, self.masks(columns)
+        sums = [
+            [cgutils.alloca_once(build, self.vector) for _ in range(self.vectors)]
+            for _ in range(self.rows)
+        ]
+        for total in (total for row in sums for total in row):
+            build.store(self.vector([0.0] * self.lanes), total)
+        starts = [self.at(a[0], build.mul(a[1], INDEX(i))) for i in range(self.rows)]
+        with cgutils.for_range(build, count) as loop:
+            row = self.at(b[0], build.mul(loop.index, b[1]))
+            right = [self.load(self.at(row, n * self.lanes), mask) for n, mask in enumerate(masks)]
+            step = build.mul(loop.index, a[2])
+            for start, totals in zip(starts, sums, strict=True):
+                left = self.splat(build.load(self.at(start, step), typ=self.number), self.vector)
+                self._accumulate(left, right, totals)
+        with build.if_else(add) as (more, new):
+            with more:
+                self._put(sums, c, masks, add=True)
+            with new:
+                self._put(sums, c, masks, add=False)
+
+    def _accumulate(self, left: Any, right: list[Any], totals: list[Any]) -> None:
+        for column, total in zip(right, totals, strict=True):
+            before = self.build.load(total, typ=self.vector)
+            value = self.intrinsic(f"fma.{self.suffix}", self.vector, left, column, before)
+            self.build.store(value, total)
+
+    def _put(self, sums: list[list[Any]], c: Any, masks: list[Any], add: bool) -> None:
+        """Store the sums, added to what is there or not."""
+        for i, totals in enumerate(sums):
+            row = self.at(c[0], self.build.mul(c[1], INDEX(i)))
+            for n, (total, mask) in enumerate(zip(totals, masks, strict=True)):
+                place, value = self.at(row, n * self.lanes), self.build.load(total, typ=self.vector)
+                if add:
+                    value = self.build.fadd(value, self.load(place, mask))
+                self.store(value, place, mask)
+
+    def transpose(self, a: Any, c: Any, rows: Any, columns: Any) -> None:
+        """A square of lanes × lanes numbers; if masked, those beyond the given rows and columns are
+        left out.
+
+        In round d, rows i and i + d exchange the halves of their groups of 2d lanes.
+        """
+        build, every = self.build, range(self.lanes)
+        none = ir.VectorType(ir.IntType(1), self.lanes)([0] * self.lanes)
+        inside = self._square_masks(rows, columns, none)
+        lines = [self.load(self.at(a[0], build.mul(a[1], INDEX(i))), inside[i]) for i in every]
+        distance = 1
+        while distance < self.lanes:
+            lines = self._exchanged(lines, distance)
+            distance *= 2
+        inside = self._square_masks(columns, rows, none)
+        for i, line in enumerate(lines):
+            place = self.at(c[0], build.mul(c[1], INDEX(i)))
+            self.store(line, place, inside[i])
+
+    def _square_masks(self, rows: Any, columns: Any, none: Any) -> list[Any]:
+        if not self.masked:
+            return [None] * self.lanes
+        inside = self.mask(columns)
+        return [self._within(i, rows, inside, none) for i in range(self.lanes)]
+
+    def _within(self, i: int, rows: Any, inside: Any, none: Any) -> Any:
+        """The mask for row i, no lane if there is no such row."""
+        return self.build.select(self.build.icmp_signed("<", INDEX(i), rows), inside, none)
+
+    def _exchanged(self, lines: list[Any], distance: int) -> list[Any]:
+        lanes, every = ir.VectorType(LANE, self.lanes), range(self.lanes)
+        low = lanes([self.lanes + n - distance if n & distance else n for n in every])
+        high = lanes([self.lanes + n if n & distance else n + distance for n in every])
+        result = list(lines)
+        for i in every:
+            if not i & distance:
+                pair = lines[i], lines[i + distance]
+                result[i] = self.build.shuffle_vector(*pair, low)
+                result[i + distance] = self.build.shuffle_vector(*pair, high)
+        return result
+
+
+def _tile(rows: int, vectors: int, masked: bool) -> Any:
+    """A block of C as a function for Numba.
+
+    An array is followed by where the block begins in it and by the distances, in numbers, between
+    its rows and, for A, between the numbers that are summed up.
+    """
+
+    @intrinsic  # type: ignore[misc, unused-ignore]
+    def tile(
+        _context: Any, a: Any, a_at: Any, a_row: Any, a_sum: Any, b: Any, b_at: Any, b_row: Any,
+        c: Any, c_at: Any, c_row: Any, count: Any, columns: Any, add: Any,
+    ) -> Any:  # fmt: skip
+        whole, kinds = types.intp, (a, b, c)
+        signature = types.void(
+            a, whole, whole, whole, b, whole, whole, c, whole, whole, whole, whole, types.boolean
+        )
+
+        def generate(context: Any, build: ir.IRBuilder, _signature: Any, given: Any) -> Any:
+            a, a_at, a_row, a_sum, b, b_at, b_row, c, c_at, c_row, count, columns, add = given
+            tile = Tile(build, context.get_value_type(kinds[0].dtype), rows, vectors, masked)
+            x, y, z = (
+                tile.at(context.make_array(kind)(context, build, value=value).data, begin)
+                for kind, value, begin in zip(kinds, (a, b, c), (a_at, b_at, c_at), strict=True)
+            )
+            tile.write((x, a_row, a_sum), (y, b_row), (z, c_row), count, columns, add)
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return tile
+
+
+def _panel(vectors: int, masked: bool) -> Any:
+    """All rows of C, in blocks, for the columns of so many vectors that begin at j."""
+    m = tile_rows()
+    most, four, two, one = (_tile(rows, vectors, masked) for rows in (m, 4, 2, 1))
+
+    @compiled
+    def panel(A, a, s, B, b, C, c, rows, j, columns, count, add):  # type: ignore[no-untyped-def]
+        i = 0
+        while rows - i >= m:
+            most(A, i * a, a, s, B, j, b, C, i * c + j, c, count, columns, add)
+            i += m
+        while rows - i >= 4:
+            four(A, i * a, a, s, B, j, b, C, i * c + j, c, count, columns, add)
+            i += 4
+        if rows - i >= 2:
+            two(A, i * a, a, s, B, j, b, C, i * c + j, c, count, columns, add)
+            i += 2
+        if rows - i >= 1:
+            one(A, i * a, a, s, B, j, b, C, i * c + j, c, count, columns, add)
+
+    return panel
+
+
+def _product(lanes: int) -> Any:
+    """C[i, j] (+)= Σ_s A[i, s]·B[s, j] with so many lanes in a vector."""
+    two, masked_two, masked_one = _panel(2, False), _panel(2, True), _panel(1, True)
+
+    @compiled
+    def product(A, a_row, a_sum, B, b_row, C, c_row, rows, columns, count, add):  # type: ignore[no-untyped-def]
+        j = 0
+        while columns - j >= 2 * lanes:
+            two(A, a_row, a_sum, B, b_row, C, c_row, rows, j, 2 * lanes, count, add)
+            j += 2 * lanes
+        left = columns - j
+        if left > lanes:
+            masked_two(A, a_row, a_sum, B, b_row, C, c_row, rows, j, left, count, add)
+        elif left > 0:
+            masked_one(A, a_row, a_sum, B, b_row, C, c_row, rows, j, left, count, add)
+
+    return product
+
+
+def _square(masked: bool) -> Any:
+    """A square of a matrix, transposed in registers, as a function for Numba."""
+
+    @intrinsic  # type: ignore[misc, unused-ignore]
+    def square(
+        _context: Any, a: Any, a_at: Any, a_row: Any, c: Any, c_at: Any, c_row: Any,
+        rows: Any, columns: Any,
+    ) -> Any:  # fmt: skip
+        whole, kinds = types.intp, (a, c)
+        signature = types.void(a, whole, whole, c, whole, whole, whole, whole)
+
+        def generate(context: Any, build: ir.IRBuilder, _signature: Any, given: Any) -> Any:
+            a, a_at, a_row, c, c_at, c_row, rows, columns = given
+            tile = Tile(build, context.get_value_type(kinds[0].dtype), 1, 1, masked)
+            x, z = (
+                tile.at(context.make_array(kind)(context, build, value=value).data, begin)
+                for kind, value, begin in zip(kinds, (a, c), (a_at, c_at), strict=True)
+            )
+            tile.transpose((x, a_row), (z, c_row), rows, columns)
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return square
+
+
+def _transpose(lanes: int) -> Any:
+    """C[j, i] = A[i, j] for a range of i, by squares of so many lanes; small matrices number by
+    number.
+    """
+    whole, part = _square(masked=False), _square(masked=True)
+
+    @compiled
+    def transpose(A, a_row, C, c_row, start, stop, columns):  # type: ignore[no-untyped-def]
+        if (stop - start) * columns < 8 * lanes:
+            for i in range(start, stop):
+                for j in range(columns):
+                    C[j, i] = A[i, j]
+            return
+        for i in range(start, stop, lanes):
+            for j in range(0, columns, lanes):
+                a, c, down, right = i * a_row + j, j * c_row + i, stop - i, columns - j
+                if down >= lanes and right >= lanes:
+                    whole(A, a, a_row, C, c, c_row, down, right)
+                else:
+                    part(A, a, a_row, C, c, c_row, down, right)
+
+    return transpose
+
+
+begin_epoch = compiled(shuffle.begin_epoch)
+product32, product64 = map(_product, LANES.values())
+transpose32, transpose64 = map(_transpose, LANES.values())

@@ -1,0 +1,129 @@
+"""Threads that work on one batch: they meet at barriers, spinning for a while and then yielding.
+
+They are ordinary threads of Python that run the same compiled function without the interpreter's
+lock, each on its share of the rows. None outlives its call, so that a process may fork between two.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import llvmlite.binding
+import numba
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+SPINS = 2000
+"""Looks at the barrier, some 50 µs, before the processor is offered to others."""
+COUNT, ROUND = 0, 8
+"""Where a barrier's array counts the threads that have come, and the rounds: in different cache
+lines.
+"""
+ROOM = 16
+njit: Any = numba.njit  # its types know neither of the two options
+compiled = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy")
+
+
+def _place(context: Any, build: ir.IRBuilder, kind: Any, array: Any, index: Any) -> Any:
+    data = context.make_array(kind)(context, build, value=array).data
+    return build.gep(data, [index], source_etype=ir.IntType(64))
+
+
+@intrinsic  # type: ignore[misc, unused-ignore]
+def _added(_context: Any, a: Any, at: Any, number: Any) -> Any:
+    """Add to an entry in one step; what it held before."""
+
+    def generate(context: Any, build: ir.IRBuilder, _sig: Any, given: Any) -> Any:
+        place = _place(context, build, a, given[0], given[1])
+        return build.atomic_rmw("add", place, given[2], "acq_rel")
+
+    return types.int64(a, at, types.int64), generate
+
+
+@intrinsic  # type: ignore[misc, unused-ignore]
+def _read(_context: Any, a: Any, at: Any) -> Any:
+    """An entry as it is now, and all that was written before it."""
+
+    def generate(context: Any, build: ir.IRBuilder, _sig: Any, given: Any) -> Any:
+        place = _place(context, build, a, given[0], given[1])
+        return build.load_atomic(place, "acquire", 8, typ=ir.IntType(64))
+
+    return types.int64(a, at), generate
+
+
+@intrinsic  # type: ignore[misc, unused-ignore]
+def _pause(_context: Any) -> Any:
+    """Tell the processor that this thread waits."""
+    machine = llvmlite.binding.get_process_triple().partition("-")[0]
+
+    def generate(context: Any, build: ir.IRBuilder, _sig: Any, _given: Any) -> Any:
+        if machine in HINTS:
+            name, given = HINTS[machine]
+            kind = ir.FunctionType(ir.VoidType(), [value.type for value in given])
+            build.call(cgutils.get_or_insert_function(build.module, kind, name), given)
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+HINTS: dict[str, tuple[str, tuple[Any, ...]]] = {
+    "x86_64": ("llvm.x86.sse2.pause", ()),
+    "aarch64": ("llvm.aarch64.hint", (ir.IntType(32)(1),)),
+    "arm64": ("llvm.aarch64.hint", (ir.IntType(32)(1),)),
+}
+"""The instruction by which a processor is told that a thread waits."""
+_give_way = types.ExternalFunction(
+    "SwitchToThread" if sys.platform == "win32" else "sched_yield", types.int32()
+)
+
+
+@compiled
+def wait(barrier, threads):  # type: ignore[no-untyped-def]
+    """Until all threads have come here."""
+    if threads == 1:
+        return
+    now = _read(barrier, ROUND)  # type: ignore[call-arg, var-annotated]
+    if _added(barrier, COUNT, 1) == threads - 1:
+        _added(barrier, COUNT, -threads)
+        _added(barrier, ROUND, 1)
+        return
+    looks = 0
+    while _read(barrier, ROUND) == now:
+        looks += 1
+        if looks < SPINS:
+            _pause()
+        else:
+            _give_way()
+
+
+@compiled
+def add_up(parts, count, start, stop):  # type: ignore[no-untyped-def]
+    """parts[0] += parts[1] + …, of so many parts, for the elements of a range."""
+    flat = parts.reshape(parts.shape[0], parts.size // parts.shape[0])
+    for part in range(1, count):
+        for n in range(start, stop):
+            flat[0, n] += flat[part, n]
+
+
+@compiled
+def share(size, thread, threads):  # type: ignore[no-untyped-def]
+    """From where to where a thread does the elements of an array: in whole cache lines."""
+    step = (size + 16 * threads - 1) // (16 * threads) * 16
+    return min(size, thread * step), min(size, thread * step + step)
+
+
+@compiled
+def rows_of_part(rows, part, parts):  # type: ignore[no-untyped-def]
+    """From where to where a part of a batch has its rows."""
+    step = (rows + 8 * parts - 1) // (8 * parts) * 8
+    return part * step, min(rows, part * step + step)
+
+
+@compiled
+def parts_used(rows, parts):  # type: ignore[no-untyped-def]
+    """How many parts of a batch have rows."""
+    step = (rows + 8 * parts - 1) // (8 * parts) * 8
+    return (rows + step - 1) // step

@@ -1,0 +1,74 @@
+"""What runs in another form than is printed, and why: the rules of stabilizing that fired."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from sympy import Symbol
+
+from symprop.derive.groups import Block, Run, blocks_of, label_number, layer_number
+from symprop.derive.lookup import as_value
+from symprop.derive.step import Step
+from symprop.equation import Equation
+from symprop.passes.rule import Rule
+from symprop.passes.stabilize import changes
+from symprop.program import Program
+
+SECTION = "In floating point"
+INTRODUCTION = (
+    "These formulas are computed in another form, the second of each pair. On paper both are "
+    "equal; in floating point the first overflows, is 0/0 or loses digits somewhere."
+)
+
+
+class Floating:
+    """The equations of a program that run in another form."""
+
+    def __init__(self, program: Program):
+        self.program = program
+        found = [change for change in changes(program) if change.before is not None]
+        self.running = {change.before: change.after for change in found}
+        self.rules: dict[Symbol, dict[Rule, None]] = {}
+        for change in found:
+            self.rules.setdefault(change.after.label, {}).update(dict.fromkeys(change.rules))
+
+    def blocks(self) -> list[Block]:
+        """What is told of each layer: the printed equations of each tensor that differs."""
+        pairs = ((self._layer(e), e) for e in self.program.flat if e.label in self.rules)
+        return blocks_of(pairs)
+
+    def _layer(self, equation: Equation) -> int:
+        if self.program.by_label[equation.label].order:
+            return label_number(str(equation.label))
+        return layer_number(equation.origin.layer)
+
+    def steps(self, told: Iterable[tuple[Block, Run | None]]) -> Iterator[Step]:
+        """A step for each tensor: the printed value equals the one that runs."""
+        for block, run in told:
+            for label in dict.fromkeys(equation.label for equation in block.equations):
+                yield self._step(label, run)
+
+    def _step(self, label: Symbol, run: Run | None) -> Step:
+        tensor, printed = self.program.by_label[label], self.program.defined[label]
+        target = tensor[tensor.axes]
+        value = as_value(printed, target)
+        running = as_value([self.running.get(e, e) for e in printed], target)
+        rules = self.rules[label]
+        return Step(
+            "floating point",
+            value,
+            running,
+            ", ".join(rule.name for rule in rules),
+            conditions=tuple(map(in_words, rules)),
+            origin=printed[0].origin,
+            section=SECTION,
+            detail="summary",
+            steps=(Step("definition", target, value, detail="summary", run=run),),
+            run=run,
+        )
+
+
+def in_words(rule: Rule) -> str:
+    """Log1p: log1p(u), …, instead of log(1 + u). u > −1: …"""
+    name, range_ = (f"{words[0].upper()}{words[1:]}" for words in (rule.name, rule.range))
+    return f"{name}: {rule.form}, instead of {rule.shape}. {range_}."

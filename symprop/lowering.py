@@ -1,0 +1,37 @@
+"""What the lowering of a program to compiled code may do: every optimization has its switch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Lowering:
+    """The optimizations of compiled code, all on by default; none changes what is computed.
+
+    ``vector_loops``: loops say themselves what runs in vectors, instead of leaving it to LLVM.
+    ``vector_functions``: exponentials, logarithms and their kin in vector instructions.
+    ``vector_products``: matrix products of small and medium size in vector instructions, without
+    it by BLAS or in loops. ``orientation``: transposed copies for products that would not run along
+    vectors. ``fusion``: statements over the same points share a loop nest. ``blocks``: rows are
+    taken in blocks that stay in the cache. ``shared_memory``: tensors that are never needed at the
+    same time share memory. ``threads``: how many threads may work on a batch, 0 for as many as pay.
+
+    Each can be turned off by itself, to measure what it gains:
+
+    >>> Lowering(blocks=False).blocks
+    False
+    """
+
+    vector_loops: bool = True
+    vector_functions: bool = True
+    vector_products: bool = True
+    orientation: bool = True
+    fusion: bool = True
+    blocks: bool = True
+    shared_memory: bool = True
+    threads: int = 0
+
+
+EVERYTHING = Lowering()
+"""Every optimization."""

@@ -1,0 +1,219 @@
+"""What is 0·∞, 0/0 or ∞ on the way to a finite value, and tails that a difference would lose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sympy import (
+    Add,
+    Expr,
+    Function,
+    Integer,
+    Mul,
+    Pow,
+    Rational,
+    apart,
+    exp,
+    expand_mul,
+    log,
+    sqrt,
+)
+from sympy.codegen.cfunctions import expm1, log1p
+
+from symprop.passes.algebra import accesses_elements
+from symprop.passes.rule import Rule
+from symprop.primitives import Absolute, Equal, Greater, Maximum, Minimum, Select
+from symprop.tensor import accesses
+
+Elements = frozenset[Expr]
+SMALL = Rational(1, 10**30)
+"""Denominators below are as good as 0: their reciprocals may overflow in float32."""
+
+
+def _root(node: Expr) -> Expr:
+    """√(u² + v²) = h·√(1 + (l/h)²), h the larger of |u| and |v|, l the smaller.
+
+    l/h stands as min(l/h, 1), for SymPy would make l²/h² of its square.
+    """
+    if not (isinstance(node, Pow) and node.exp.is_Rational and node.exp.q == 2):
+        return node
+    if not isinstance(node.base, Add) or node.base.has(Maximum, Minimum):
+        return node
+    sides = [_side(term) for term in node.base.args]
+    if None in sides or not any(accesses_elements(side) for side in sides if side is not None):
+        return node
+    first, *rest = sorted((s for s in sides if s is not None), key=lambda s: (s.is_number, str(s)))
+    largest = first
+    for side in rest:
+        largest = Maximum(largest, side)
+    smaller = (Minimum(first, rest[0]),) if len(rest) == 1 else (first, *rest)
+    total = Add(*(Minimum(side / largest, 1) ** 2 for side in smaller))
+    value = largest ** (2 * node.exp) * (total + (1 if len(rest) == 1 else 0)) ** node.exp
+    if node.exp.is_negative or any(side.is_number for side in rest):
+        return value
+    return Select(Equal(largest, 0), Integer(0), value)
+
+
+def _side(term: Expr) -> Expr | None:
+    """|v| of a term v²; None where it is no square."""
+    factor, rest = term.as_coeff_Mul()
+    if rest == 1:
+        return sqrt(factor) if factor.is_positive else None
+    parts = [part.as_base_exp() for part in Mul.make_args(rest)]
+    if not factor.is_positive or any(not (power / 2).is_Integer for _, power in parts):
+        return None
+    root = Mul(*(base ** (power / 2) for base, power in parts))
+    return sqrt(factor) * Absolute(root)
+
+
+def _difference_of_quotient(node: Expr) -> Expr:
+    """u + v/a = (a·u + v)/a, for a number u: exact where the sum cancels."""
+    if not isinstance(node, Add) or len(node.args) != 2 or not node.args[0].is_number:
+        return node
+    number, quotient = node.args
+    below = [p.base for p in Mul.make_args(quotient) if isinstance(p, Pow) and p.exp == -1]
+    if len(below) != 1 or not (below[0].is_Symbol or below[0].is_Indexed):
+        return node
+    above = quotient * below[0]
+    plain = all(p.is_number or p.is_Symbol or p.is_Indexed for p in Mul.make_args(above))
+    return (number * below[0] + above) / below[0] if plain and not above.is_number else node
+
+
+def _common_difference(node: Expr) -> Expr:
+    """(u + v/a)·(1 − e^ca) = (a·u + v)·((1 − e^ca)/a), the last factor −c where a = 0."""
+    if not isinstance(node, Mul):
+        return node
+    for difference in node.args:
+        found = _vanishing(difference)
+        part = None if found is None else _divided(node, found[0])
+        if found is not None and part is not None:
+            a, rate, value = found
+            rest = node / difference / part * expand_mul(part * a)
+            return rest * Select(Equal(a, 0), rate, value / a)
+    return node
+
+
+def _vanishing(node: Expr) -> tuple[Expr, Expr, Expr] | None:
+    """a, c and c·a-like difference by expm1, of e^ca − 1; a, −c, … of 1 − e^ca."""
+    if isinstance(node, Add) and len(node.args) == 2 and abs(node.args[0]) == 1:
+        sign, power = -node.args[0], node.args[1] * -node.args[0]
+        rate, a = power.args[0].as_coeff_Mul() if isinstance(power, exp) else (Integer(0), node)
+        if a.is_Symbol or a.is_Indexed:
+            return a, sign * rate, sign * expm1(power.args[0])
+    return None
+
+
+def _divided(product: Mul, a: Expr) -> Expr | None:
+    """The factor that is divided by a: 1/a itself, or a sum with such a term."""
+    for part in product.args:
+        terms = part.args if isinstance(part, Add) else (part,)
+        if any(1 / a in Mul.make_args(term) for term in terms):
+            return part
+    return None
+
+
+def _entropy(node: Expr, _targets: Elements = frozenset()) -> Expr:
+    """u · log v = 0 where u = 0, even if v = 0 there."""
+    if not isinstance(node, Mul):
+        return node
+    logarithms = [p for p in node.args if isinstance(p, (log, log1p)) and accesses(p)]
+    weight = Mul(*(p for p in node.args if p not in logarithms and accesses_elements(p)))
+    if len(logarithms) != 1 or weight == 1 or weight.has(Pow, Function):
+        return node
+    return Select(Equal(weight, 0), 0, node)
+
+
+def _absent(node: Expr, targets: Elements = frozenset()) -> Expr:
+    """y/p = 0 where y = 0, even if p = 0 there: that of y·log p, which is 0 for every p."""
+    if not isinstance(node, Mul) or not any(_below(node)):
+        return node
+    weight = Mul(*(p for p in node.args if not isinstance(p, Pow) and accesses_elements(p)))
+    read = _elements(weight)
+    if weight == 1 or not read <= targets or weight.has(Function):
+        return node
+    return Select(Equal(weight, 0), 0, node)
+
+
+def _corner(node: Expr, targets: Elements = frozenset()) -> Expr:
+    """(p − y)/(p·(1 − p)) = (1 − y)/(1 − p) − y/p near p = 0 and p = 1, where it may be 0/0."""
+    if not isinstance(node, Mul):
+        return node
+    below = [b for b in _below(node) if not _elements(b) & targets]
+    mixed = [p for p in node.args if isinstance(p, Add) and _elements(p) & targets]
+    read = frozenset().union(*map(_elements, below)) if below else frozenset()
+    if len(read) != 1 or len(mixed) != 1 or not read <= _elements(mixed[0]):
+        return node
+    (p,) = read
+    if not all(b.is_polynomial(p) for b in below) or not mixed[0].is_polynomial(p):
+        return node
+    spread = apart(expand_mul(mixed[0]) / Mul(*below), p)
+    rest = node / mixed[0] * Mul(*below)
+    if not isinstance(spread, Add):
+        return node
+    terms = (_absent(_divided_anew(term.factor()), targets) for term in spread.args)
+    return Select(Greater(SMALL, Absolute(Mul(*below))), rest * Add(*terms), node)
+
+
+def _divided_anew(term: Expr) -> Expr:
+    """v/p as v/min(p, 1), so that nobody multiplies v by a shared 1/p, which may overflow."""
+    below = (part for part in Mul.make_args(term) if isinstance(part, Pow) and part.exp == -1)
+    return term.xreplace({p: 1 / Minimum(p.base, 1) for p in below if accesses_elements(p)})
+
+
+def _below(node: Mul) -> Iterator[Expr]:
+    """What a product divides by."""
+    for part in node.args:
+        if isinstance(part, Pow) and part.exp == -1 and accesses_elements(part):
+            yield part.base
+
+
+def _elements(node: Expr) -> Elements:
+    return frozenset(access for access in accesses(node) if not access.is_integer)
+
+
+EDGES = (
+    Rule(
+        "root of squares",
+        "√(u² + v²)",
+        "h·√(1 + (l/h)²), h and l the larger and the smaller of |u| and |v|",
+        "every u and v: u² overflows for |u| > 1.3e154 (1.8e19 in float32), underflows below the "
+        "inverse",
+        _root,
+    ),
+    Rule(
+        "common difference",
+        "(u + v/a)·(1 − exp(−a))",
+        "(a·u + v)·((1 − exp(−a))/a), the last factor 1 where a = 0",
+        "every a: 1/a overflows where 1 − exp(−a) underflows",
+        _common_difference,
+    ),
+    Rule(
+        "difference of a quotient",
+        "1 − y/p",
+        "(p − y)/p",
+        "every y and p: y/p is rounded before the difference cancels",
+        _difference_of_quotient,
+    ),
+)
+"""The rules that rewrite what they find."""
+
+GUARDS = (
+    Rule("entropy", "u·log(v)", "0 where u = 0", "u = 0: 0·∞ where v = 0 too", _entropy, "edge"),
+    Rule(
+        "corner",
+        "(p − y)/(p·(1 − p))",
+        "(1 − y)/(1 − p) − y/p where the denominator is below 1e-30",
+        "p near 0 and 1: 0/0 where y = p",
+        _corner,
+        "edge",
+    ),
+    Rule(
+        "absent target",
+        "y/p",
+        "0 where y = 0",
+        "y = 0: 0/0 where p = 0 too; y·log(p) is 0 there for every p",
+        _absent,
+        "edge",
+    ),
+)
+"""The rules that choose what a value is at a point."""

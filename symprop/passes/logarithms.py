@@ -1,0 +1,254 @@
+"""Logarithms whose argument may overflow, underflow, or round to 1."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sympy import (
+    Add,
+    Expr,
+    Integer,
+    Mul,
+    Poly,
+    Pow,
+    Symbol,
+    cosh,
+    erf,
+    exp,
+    log,
+)
+from sympy.codegen.cfunctions import expm1, log1p
+
+from symprop.passes.exponentials import E, quotient_of
+from symprop.passes.rewrite import Stored, bind
+from symprop.passes.rule import Rule
+from symprop.passes.tails import of_tail
+from symprop.primitives import Absolute, Greater, Maximum, Select
+from symprop.tensor import accesses, label_of
+
+
+def opened(value: Expr, stored: Mapping[Symbol, Stored]) -> Expr:
+    """Logarithms in what their arguments are computed from, where these are exponentials."""
+    changed = {}
+    for logarithm in sorted(value.atoms(log), key=str):
+        argument = _opened(logarithm.args[0], stored)
+        if _gains(argument) and not _gains(logarithm.args[0]):
+            changed[logarithm] = log(argument)
+    return value.xreplace(changed) if changed else value
+
+
+def _opened(argument: Expr, stored: Mapping[Symbol, Stored]) -> Expr:
+    """An argument in what its elements are computed from, twice: a = e/s, e = exp(z − c)."""
+    for _ in range(2):
+        found = {}
+        for access in accesses(argument):
+            definition = stored.get(label_of(access))
+            names = bind(definition.target, access) if definition else None
+            if definition and names is not None and _is_open(definition.value):
+                found[access] = definition.value.xreplace(names)
+        argument = argument.xreplace(found)
+    return argument
+
+
+def _is_open(value: Expr) -> bool:
+    quotient = value.is_Mul and not any(isinstance(part, Add) for part in value.args)
+    return quotient or value.has(exp, erf)
+
+
+def _gains(argument: Expr) -> bool:
+    """Whether a rule finds something in the logarithm of an argument."""
+    logarithm = log(argument, evaluate=False)
+    rules = (_of_quotient, _of_softplus, of_tail, _log_cosh, _of_difference)
+    return any(rule(logarithm) != logarithm for rule in rules)
+
+
+def _argument(node: Expr) -> Expr | None:
+    return node.args[0] if isinstance(node, log) else None
+
+
+def _of_quotient(node: Expr) -> Expr:
+    """log(eᵘ·N/D) = u + log N − log D, where N and D are positive."""
+    argument = _argument(node)
+    if argument is None:
+        return node
+    found = quotient_of(argument)
+    if found is None:
+        return _of_product(node, argument)
+    above, below = Poly(found.above, E), Poly(found.below, E)
+    if not (_positive(above) and _positive(below)):
+        return node
+    lowest = min(power for (power,) in above.monoms())
+    if above.length() == 1 and lowest == below.degree():
+        return -log(found.written((found.below / found.above).expand()))
+    rest = found.written((found.above / E**lowest).expand())
+    return lowest * found.unit + log(rest) - log(found.written(found.below))
+
+
+def _positive(polynomial: Poly) -> bool:
+    return all(c.is_positive for c in polynomial.coeffs())
+
+
+def _of_product(node: Expr, argument: Expr) -> Expr:
+    """log(eᵘ·w) = u + log w: exponentials are positive."""
+    parts = Mul.make_args(argument)
+    exponents = [part.args[0] for part in parts if isinstance(part, exp)]
+    if not exponents:
+        return node
+    rest = Mul(*(part for part in parts if not isinstance(part, exp)))
+    below = all(isinstance(p, Pow) and p.exp.is_negative for p in Mul.make_args(rest))
+    return Add(*exponents) + (-log(1 / rest) if below else log(rest))
+
+
+def _log_cosh(node: Expr) -> Expr:
+    """log cosh u = |u| + log1p(e^−2|u|) − log 2; log1p(s²/(2 + 2s)), s = e^|u| − 1, for |u| < 1."""
+    argument = _argument(node)
+    found = None if argument is None else _cosh(argument)
+    if found is None:
+        return node
+    factor, size = found
+    s = expm1(size)
+    far = size + log1p(exp(-2 * size)) - log(2)
+    value = Select(Greater(1, size), log1p(s**2 / (2 + 2 * s)), far)
+    return value if factor == 1 else value + log(factor)
+
+
+def _cosh(argument: Expr) -> tuple[Expr, Expr] | None:
+    """c and |u| of c·cosh u, or of c/2·(eᵘ + e^−u)."""
+    factor, rest = argument.as_content_primitive()
+    if isinstance(rest, cosh):
+        return factor, Absolute(rest.args[0])
+    pair = isinstance(rest, Add) and len(rest.args) == 2
+    if pair and all(isinstance(term, exp) for term in rest.args) and Mul(*rest.args) == 1:
+        return 2 * factor, Absolute(rest.args[0].args[0])
+    return None
+
+
+def _of_sum(node: Expr) -> Expr:
+    """log(1 + eᵘ) = max(u, 0) + log1p(e^−|u|), log(eᵘ + eᵛ) likewise."""
+    argument = _argument(node)
+    factor, total = (1, argument) if argument is None else argument.as_content_primitive()
+    if not isinstance(total, Add) or len(total.args) != 2:
+        return node
+    exponents = [e for term in total.args if (e := _exponent(term)) is not None]
+    if len(exponents) != 2 or all(term.is_number for term in total.args):
+        return node
+    u, v = sorted(exponents, key=lambda e: (bool(e.is_number), str(e)))
+    value = Maximum(u, v) + log1p(exp(-Absolute(u - v)))
+    return value if factor == 1 else value + log(factor)
+
+
+def _exponent(term: Expr) -> Expr | None:
+    if isinstance(term, exp):
+        return term.args[0]
+    return Integer(0) if term == 1 else None
+
+
+def _of_difference(node: Expr) -> Expr:
+    """log(eᵘ − 1) and log(1 − eᵘ) by the size of u."""
+    argument = _argument(node)
+    if not isinstance(argument, Add) or len(argument.args) != 2 or abs(argument.args[0]) != 1:
+        return node
+    sign, power = -argument.args[0], argument.args[1] * -argument.args[0]
+    if not isinstance(power, exp):
+        return node
+    u = power.args[0]
+    if sign == 1:
+        return Select(Greater(u, 1), u + log1p(-exp(-u)), log(expm1(u)))
+    return Select(Greater(-1, u), log1p(-exp(u)), log(-expm1(u)))
+
+
+def _of_softplus(node: Expr) -> Expr:
+    """log log(1 + eᵘ) = u for u < −40: the rest, eᵘ/2, is below every ulp."""
+    argument = _argument(node)
+    if not isinstance(argument, log) or not isinstance(argument.args[0], Add):
+        return node
+    one, *others = argument.args[0].args
+    if one != 1 or len(others) != 1 or not isinstance(others[0], exp):
+        return node
+    u = others[0].args[0]
+    return Select(Greater(-40, u), u, log(_of_sum(argument)))
+
+
+def _log1p(node: Expr) -> Expr:
+    """log(1 + u) = log1p(u)."""
+    argument = _argument(node)
+    if isinstance(argument, Add) and argument.args[0] == 1:
+        return log1p(Add(*argument.args[1:]))
+    return node
+
+
+def _expm1(node: Expr) -> Expr:
+    """c·eᵘ − c = c·expm1 u in a sum, where βᵗ is e^(t log β)."""
+    if not isinstance(node, Add) or not node.args[0].is_number:
+        return node
+    number, *terms = node.args
+    for term in terms:
+        power = -term / number
+        if isinstance(power, exp):
+            return node - number - term - number * expm1(power.args[0])
+        if isinstance(power, Pow) and power.base.is_positive and accesses(power.exp):
+            return node - number - term - number * expm1(power.exp * log(power.base))
+    return node
+
+
+LOGARITHMS = (
+    Rule(
+        "stored logarithm",
+        "log(a), log(1 − a), where a is stored and computed from exponentials",
+        "the logarithm of what a is computed from, with z − c kept apart as min(z − c, 0) where c "
+        "is the largest z",
+        "every a: a may have underflowed to 0 or been rounded to 1",
+        opened,
+        "stored",
+    ),
+    Rule(
+        "logarithm of a quotient",
+        "log(exp(u)·v/w)",
+        "u + log(v) − log(w)",
+        "every u: exp(u) overflows for u > 709 (88 in float32), underflows for u < −745 (−103)",
+        _of_quotient,
+    ),
+    Rule(
+        "log cosh",
+        "log(cosh(u))",
+        "|u| + log1p(exp(−2|u|)) − log(2); for |u| < 1 log1p(s²/(2 + 2s)), s = expm1(|u|)",
+        "every u: cosh(u) overflows for |u| > 710 (89 in float32) and is rounded to 1 near 0",
+        _log_cosh,
+    ),
+    Rule(
+        "logarithm of a softplus",
+        "log(log(1 + exp(u)))",
+        "u for u < −40",
+        "every u: log(1 + exp(u)) underflows for u < −745 (−103 in float32)",
+        _of_softplus,
+    ),
+    Rule(
+        "logarithm of a sum of exponentials",
+        "log(1 + exp(u)), log(exp(u) + exp(v))",
+        "max(u, v) + log1p(exp(−|u − v|)), v = 0 for 1",
+        "every u and v: exp(u) overflows for u > 709 (88 in float32)",
+        _of_sum,
+    ),
+    Rule(
+        "logarithm of a difference of exponentials",
+        "log(exp(u) − 1), log(1 − exp(u))",
+        "by expm1 for small |u|, by log1p for large",
+        "u > 0 and u < 0: the difference cancels near 0, and one term is lost for large |u|",
+        _of_difference,
+    ),
+    Rule(
+        "log1p",
+        "log(1 + u)",
+        "log1p(u), which does not round 1 + u",
+        "u > −1: for |u| below 1e-16 (6e-8 in float32) 1 + u is 1",
+        _log1p,
+    ),
+    Rule(
+        "expm1",
+        "exp(u) − 1, 1 − exp(u)",
+        "expm1(u), −expm1(u), which subtract nothing",
+        "every u: the difference cancels near 0",
+        _expm1,
+    ),
+)
+"""The rules for logarithms, and that for expm1."""

@@ -1,0 +1,199 @@
+"""Orienting: transposed copies, so that matrix products run along vectors.
+
+A product C[r, c] = Σ_s A[r, s]·B[s, c] runs along vectors of c where c is the last axis of B and of
+C; A may lie in any order. What does not, gets a copy that does:
+
+    z[b, j] += W[j, k]·x[b, k] over k   →   U[k, j] += W[j, k],   z[b, j] += U[k, j]·x[b, k] over k
+
+or, where the result is narrow (the gradient of a layer with one input), a result that is turned:
+
+    D[j, k] += δ[b, j]·x[b, k] over b   →   U[k, j] += δ[b, j]·x[b, k] over b,   D[j, k] += U[k, j]
+
+A copy costs one pass over a matrix, the product as many as the batch has rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from math import ceil, inf, prod
+from typing import Literal
+
+from sympy import Expr, Idx, S, Symbol
+
+from symprop.equation import Equation, Recurrence
+from symprop.passes.contraction import Contraction, contraction
+from symprop.program import Program
+from symprop.tensor import Tensor, extent, indices, label_of, subscripts_of
+
+NOMINAL = 64
+"""The size supposed for an axis whose extent is known only at run time: a common batch."""
+LATENCY = 4
+"""How many sums must be under way so that a fused multiply-add need not wait for another."""
+DOT = 10
+"""What adding up the lanes of a vector costs, in instructions."""
+LARGEST = 1 << 19
+"""From so many known elements of the product's loops on, a product is left to BLAS, which packs
+its matrices for the caches and has threads of its own: 1024 × 1024 weights, not 784 × 128.
+"""
+
+Way = Literal["vectors", "loops", "BLAS"]
+
+
+def way(found: Contraction, target: Expr, lanes: int) -> Way:
+    """How a product with this target is computed fastest, as its matrices lie."""
+    if _known(found) >= LARGEST:
+        return "BLAS"
+    if found.batch or found.row is None or found.column is None or not lanes:
+        return "BLAS" if _known(found) >= _WORTH_A_CALL else "loops"
+    straight = subscripts_of(target)[-1] == subscripts_of(found.right)[-1] == found.column
+    vectors = _vectors(found, found.row, found.column, lanes) if straight else inf
+    if vectors <= _loops(found, lanes):
+        return "vectors"
+    return "BLAS" if not straight and _known(found) >= _WORTH_A_CALL else "loops"
+
+
+_WORTH_A_CALL = 256
+"""A product whose known extents multiply to less stays in plain loops: calling BLAS costs more."""
+
+
+def orient(program: Program, lanes: int) -> Program:
+    """Give matrix products transposed copies where that pays, with vectors of so many ``lanes``."""
+    draft = _Draft(program, lanes)
+    for group in program.equations:
+        draft.add(group)
+    if not draft.new:
+        return program
+    tensors = (*program.tensors, *draft.new)
+    return replace(program, tensors=tensors, equations=tuple(draft.equations))
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """Which operand is copied, whether the result is turned, and what all that costs."""
+
+    cost: float
+    copied: Expr | None = None
+    turned: bool = False
+
+
+class _Draft:
+    """The program in the making, with the copies that are up to date."""
+
+    def __init__(self, program: Program, lanes: int):
+        self.program, self.lanes = program, lanes
+        self.equations: list[Equation | Recurrence] = []
+        self.new: list[Tensor] = []
+        self._copies: dict[Symbol, Tensor] = {}
+        self._names = {tensor.name for tensor in program.tensors}
+
+    def add(self, group: Equation | Recurrence) -> None:
+        """Put an equation, with what it needs; a recurrence stays as it is."""
+        if isinstance(group, Recurrence):
+            self.equations.append(group)
+            self._outdate(*(equation.label for equation in group.equations))
+            return
+        self.equations += self._oriented(group)
+        self._outdate(group.label)
+
+    def _outdate(self, *labels: Symbol) -> None:
+        for label in labels:
+            self._copies.pop(label, None)
+
+    def _oriented(self, equation: Equation) -> Iterator[Equation]:
+        choice = self._choice(equation)
+        if choice.copied is not None:
+            copy, fresh = self._copy(choice.copied)
+            if fresh:
+                yield fresh
+            access = copy[tuple(reversed(subscripts_of(choice.copied)))]
+            equation = replace(equation, value=equation.value.xreplace({choice.copied: access}))
+        if not choice.turned:
+            yield equation
+            return
+        target = equation.target
+        turned = self._tensor(label_of(target))[tuple(reversed(subscripts_of(target)))]
+        yield replace(equation, target=turned)
+        yield Equation(target, turned, origin=equation.origin)
+
+    def _copy(self, access: Expr) -> tuple[Tensor, Equation | None]:
+        """The transposed copy of the tensor that is read, and the equation that makes it anew."""
+        label = label_of(access)
+        if label in self._copies:
+            return self._copies[label], None
+        copy = self._copies[label] = self._tensor(label)
+        source = self.program.by_label[label]
+        definition = Equation(copy[copy.axes], source[tuple(reversed(copy.axes))])
+        return copy, definition
+
+    def _tensor(self, label: Symbol) -> Tensor:
+        """A new tensor with the axes of another in reverse order."""
+        source = self.program.by_label[label]
+        name = f"{source.name}T"
+        while name in self._names:
+            name += "T"
+        self._names.add(name)
+        axes = tuple(reversed(source.axes))
+        self.new.append(replace(source, name=name, axes=axes, role="intermediate", init=None))
+        return self.new[-1]
+
+    def _choice(self, equation: Equation) -> _Choice:
+        """The cheapest way to compute an equation."""
+        found = contraction(equation)
+        if found is None or found.batch or found.row is None or found.column is None:
+            return _Choice(0)
+        if _known(found) >= LARGEST:
+            return _Choice(0)
+        as_it_is = _Choice(_loops(found, self.lanes))
+        return min(*self._ways(equation, found), as_it_is, key=lambda choice: choice.cost)
+
+    def _ways(self, equation: Equation, found: Contraction) -> Iterator[_Choice]:
+        """The vectors along the columns of the result, or along its rows, which turns it."""
+        for turned, right, i, v in (
+            (False, found.right, found.row, found.column),
+            (True, found.left, found.column, found.row),
+        ):
+            if i is None or v is None:
+                continue
+            copied = None if subscripts_of(right)[-1] == v else right
+            if not _fixed(
+                *indices(copied or S.Zero), *(indices(equation.target) if turned else ())
+            ):
+                continue
+            known = copied is not None and label_of(copied) in self._copies
+            moved = _size(*indices(copied)) if copied is not None and not known else 0
+            moved += _size(*indices(equation.target)) if turned else 0
+            yield _Choice(_vectors(found, i, v, self.lanes) + moved / 2, copied, turned)
+
+
+def _fixed(*found: Idx) -> bool:
+    """Whether all extents are known: only such a matrix is copied, others grow with the batch."""
+    return all(extent(index).is_Integer for index in found)
+
+
+def _size(*found: Idx) -> int:
+    return prod(int(extent(i)) if extent(i).is_Integer else NOMINAL for i in found)
+
+
+def _known(found: Contraction) -> int:
+    """The points of a product's loops, those known only at run time left out."""
+    loops = [index for index in (found.summed, found.row, found.column) if index is not None]
+    return prod(int(extent(i)) for i in loops if extent(i).is_Integer)
+
+
+def _vectors(found: Contraction, row: Idx, column: Idx, lanes: int) -> float:
+    """The multiply-adds of a product along vectors of the column."""
+    sums = _size(row) * ceil(_size(column) / lanes)
+    return _size(found.summed) * max(sums, LATENCY)
+
+
+def _loops(found: Contraction, lanes: int) -> float:
+    """What plain loops cost: nothing more than the rest of the nest, vectors of summed products, or
+    one multiply-add after the other.
+    """
+    summed = _size(found.summed)
+    results = _size(*(index for index in (found.row, found.column) if index is not None))
+    if summed == 1:
+        return 0
+    lying = {subscripts_of(operand)[-1] for operand in (found.left, found.right)}
+    return results * (ceil(summed / lanes) + DOT if lying == {found.summed} else summed)

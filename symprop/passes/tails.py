@@ -1,0 +1,113 @@
+"""Tails of the error function: what is left of 1 where erf is nearly 1."""
+
+from __future__ import annotations
+
+import sympy
+from sympy import Add, Expr, Function, Mul, Pow, Rational, erf, exp, expand_mul, log, pi, sqrt
+from sympy.codegen.cfunctions import log1p
+
+from symprop.passes.rule import Rule
+from symprop.primitives import Greater, Minimum, Select
+
+FAR = 8
+"""From here on erfc(u) is taken from its continued fraction: it underflows at 9.2 in float32."""
+DEPTH = 12
+"""So many of its fractions give log erfc(u) to 1e-16."""
+
+
+class erfc(Function):  # noqa: N801 (as SymPy calls its own)
+    """1 − erf(u). SymPy's own turns erfc(−u) into 2 − erfc(u), which cancels for large u."""
+
+    nargs = 1
+
+
+def tail_of(value: Expr) -> tuple[Expr, Expr] | None:
+    """c and u of c·erfc(u), written so or as c ± c·erf(u)."""
+    factor, rest = value.as_content_primitive()
+    if isinstance(rest, (erfc, sympy.erfc)):
+        return factor, rest.args[0]
+    if isinstance(rest, Add) and len(rest.args) == 2 and rest.args[0] == 1:
+        sign, function = rest.args[1].as_coeff_Mul()
+        if isinstance(function, erf) and abs(sign) == 1:
+            return factor, -sign * function.args[0]
+    return None
+
+
+def mills(u: Expr) -> Expr:
+    """K of erfc u = e^−u²/(√π·K): u + (1/2)/(u + 1/(u + (3/2)/(u + …)))."""
+    value = u
+    for number in range(DEPTH, 0, -1):
+        value = u + Rational(number, 2) / value
+    return value
+
+
+def of_tail(node: Expr) -> Expr:
+    """log erfc u = −u² − log(√π·K) beyond 8, by log1p where erfc u is near 1 or 2."""
+    found = tail_of(node.args[0]) if isinstance(node, log) else None
+    if found is None or found[1].has(Minimum):
+        return node
+    factor, u = found
+    far, middle = -(u**2) - log(sqrt(pi) * mills(u)), log(erfc(Minimum(u, FAR)))
+    if factor == Rational(1, 2):
+        near = Select(Greater(0, u), log1p(-erfc(-u) / 2), middle - log(2))
+        return Select(Greater(u, FAR), far - log(2), near)
+    near = Select(Greater(Rational(1, 2), u), log1p(-erf(u)), middle)
+    value = Select(Greater(u, FAR), far, near)
+    return value if factor == 1 else value + log(factor)
+
+
+def _tail(node: Expr) -> Expr:
+    """c + c·erf u = c·erfc(−u), c − c·erf u = c·erfc u, in a sum."""
+    if not isinstance(node, Add) or not node.args[0].is_number:
+        return node
+    for term in node.args[1:]:
+        factor, function = term.as_coeff_Mul()
+        if isinstance(function, erf) and abs(factor) == abs(node.args[0]):
+            found = tail_of(node.args[0] / abs(factor) * (node.args[0] + term))
+            if found is not None:
+                sign = node.args[0] / abs(factor)
+                return node - node.args[0] - term + sign * found[0] * erfc(found[1])
+    return node
+
+
+def _tail_quotient(node: Expr) -> Expr:
+    """e^−u²/erfc u = √π·K beyond 8."""
+    if not isinstance(node, Mul):
+        return node
+    for below in node.args:
+        found = tail_of(below.base) if isinstance(below, Pow) and below.exp == -1 else None
+        if found is None or found[1].has(Minimum):
+            continue
+        factor, u = found
+        for above in node.args:
+            if isinstance(above, exp) and expand_mul(above.args[0] + u**2) == 0:
+                near = above / erfc(Minimum(u, FAR))
+                value = Select(Greater(u, FAR), sqrt(pi) * mills(u), near)
+                return node / above / below / factor * value
+    return node
+
+
+TAILS = (
+    Rule(
+        "logarithm of a tail",
+        "log(erfc(u)), log(1 ± erf(u))",
+        "−u² − log(√π·K) for u > 8, K the continued fraction u + (1/2)/(u + 1/(u + …))",
+        "every u: erfc(u) underflows for u > 26.5 (9.2 in float32)",
+        of_tail,
+    ),
+    Rule(
+        "tail of erf",
+        "1 + erf(u), 1 − erf(u)",
+        "erfc(−u), erfc(u), which subtract nothing",
+        "every u: the sum cancels for u < −0.5, and is 0 for u < −5.9 (−3.9 in float32)",
+        _tail,
+    ),
+    Rule(
+        "quotient of tails",
+        "exp(−u²)/erfc(u)",
+        "√π·K for u > 8, K the continued fraction u + (1/2)/(u + 1/(u + …))",
+        "every u: 0/0 for u > 27 (10 in float32)",
+        _tail_quotient,
+    ),
+)
+"""The rules for tails."""

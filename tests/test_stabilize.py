@@ -1,0 +1,317 @@
+"""Each rule of stabilizing does what it says, and can be turned off; the derivation shows it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import sympy
+from symprop import Dense, Network, prediction, target
+from symprop.adjoint import backward
+from symprop.backends import numba, numpy
+from symprop.derive import floating
+from symprop.derive.floating import SECTION, in_words
+from symprop.errors import DerivationError
+from symprop.passes import lower, simplify_gradients
+from symprop.passes.rule import Rule
+from symprop.passes.saturation import SATURATION
+from symprop.passes.stabilize import RULES, changes, stabilize
+from symprop.program import Program
+from symprop.scope import BATCH, Scope, index
+from sympy import erf, erfc, exp, log, sqrt, tanh
+
+BY_NAME = {rule.name: rule for rule in RULES}
+b, j = index("b", BATCH), index("j", 3)
+
+
+def elementwise(write: Any) -> Program:
+    """f[b] of z[b], w[b] and a target y[b]."""
+    scope = Scope()
+    z, w = (scope.tensor(name, (b,), role="input") for name in "zw")
+    y = scope.tensor("y", (b,), role="target")
+    f = scope.tensor("f", (b,))
+    scope.define(f[b], write(z[b], w[b], y[b]))
+    return scope.freeze(outputs=(f,))
+
+
+def through_stored(write: Any, outer: Any) -> Program:
+    """f[b] of a[b], which is stored, and z[b]."""
+    scope = Scope()
+    z = scope.tensor("z", (b,), role="input")
+    a, f = scope.tensor("a", (b,)), scope.tensor("f", (b,))
+    scope.define(a[b], write(z[b]))
+    scope.define(f[b], outer(a[b], z[b]))
+    return scope.freeze(outputs=(f,))
+
+
+def composed(as_logarithm: bool) -> Program:
+    """Softmax and cross-entropy from exponentials, a sum and a logarithm, with their gradient."""
+    scope = Scope()
+    z, y = scope.tensor("z", (b, j), role="parameter"), scope.tensor("y", (b, j), role="target")
+    e, s, p = scope.tensor("e", (b, j)), scope.tensor("s", (b,)), scope.tensor("p", (b, j))
+    loss = scope.tensor("L")
+    scope.define(e[b, j], exp(z[b, j]))
+    scope.define(s[b], e[b, j], over=(j,))
+    if as_logarithm:
+        value = log(s[b]) - z[b, j]
+    else:
+        scope.define(p[b, j], e[b, j] / s[b])
+        value = -log(p[b, j])
+    scope.define(loss[()], y[b, j] * value, over=(b, j))
+    forward = scope.freeze(outputs=(loss,))
+    return simplify_gradients(forward + backward(forward, loss, (z,)))
+
+
+def value_of(program: Program, rules: Any, dtype: Any = np.float64, **given: Any) -> Any:
+    stable = stabilize(program, rules)
+    names = {str(t.label) for t in stable.tensors}
+    rows = {name: np.atleast_1d(value) for name, value in given.items() if name in names}
+    rows = {"z": np.zeros(1), "w": np.zeros(1), "y": np.zeros(1), **rows}
+    return numpy.run(stable, {n: v for n, v in rows.items() if n in names}, dtype)["f"][0]
+
+
+WITNESSES: dict[str, tuple[Any, dict[str, float], float]] = {
+    "tail of erf": (lambda z, w, y: 1 + erf(z), {"z": -8.0}, 1.1224297172982928e-29),
+    "quotient of tails": (
+        lambda z, w, y: exp(-(z**2)) / erfc(z),
+        {"z": 100.0},
+        177.25424647380068,
+    ),
+    "logarithm of a tail": (lambda z, w, y: log(erfc(z)), {"z": 40.0}, -1604.26155665327356),
+    "logarithm of a quotient": (lambda z, w, y: log(w * exp(z)), {"z": 800.0, "w": 1.0}, 800.0),
+    "log cosh": (lambda z, w, y: log(sympy.cosh(z)), {"z": 1e-6}, 4.999999999999167e-13),
+    "logarithm of a softplus": (lambda z, w, y: log(log(1 + exp(z))), {"z": -900.0}, -900.0),
+    "logarithm of a sum of exponentials": (
+        lambda z, w, y: log(exp(z) + exp(w)),
+        {"z": 900.0, "w": 900.0},
+        900.0 + np.log(2),
+    ),
+    "logarithm of a difference of exponentials": (
+        lambda z, w, y: log(exp(z) - 1),
+        {"z": 900.0},
+        900.0,
+    ),
+    "log1p": (lambda z, w, y: log(1 + z), {"z": 1e-18}, 1e-18),
+    "tanh of a logarithm": (
+        lambda z, w, y: 1 - tanh(log(1 + exp(z))) ** 2,
+        {"z": 30.0},
+        3.50260430507795254e-26,
+    ),
+    "hyperbolic quotient": (lambda z, w, y: w / sympy.cosh(z), {"z": 711.0, "w": 1.0}, 0.0),
+    "common exponential": (
+        lambda z, w, y: exp(z) / (exp(z) + exp(w)),
+        {"z": 900.0, "w": 900.0},
+        0.5,
+    ),
+    "tanh from exponentials": (
+        lambda z, w, y: (exp(2 * z) - 1) / (exp(2 * z) + 1),
+        {"z": 900.0},
+        1.0,
+    ),
+    "exponentials by sign": (
+        lambda z, w, y: exp(z) / (2 + exp(z)) ** 2,
+        {"z": 400.0},
+        np.exp(-400.0),
+    ),
+    "ratio of exponentials": (
+        lambda z, w, y: exp(z) / (w + exp(z)),
+        {"z": 900.0, "w": 2.0},
+        1.0,
+    ),
+    "root of squares": (lambda z, w, y: sqrt(z**2 + w**2), {"z": 3e200, "w": 4e200}, 5e200),
+    "common difference": (
+        lambda z, w, y: (1 - y / z) * (1 - exp(-z)),
+        {"z": 0.0, "y": 3.0},
+        -3.0,
+    ),
+    "difference of a quotient": (
+        lambda z, w, y: 1 - y / z,
+        {"z": np.nextafter(1.1, 2), "y": 1.1},
+        2.0**-52 / 1.1,
+    ),
+    "expm1": (lambda z, w, y: exp(z) - 1, {"z": 1e-18}, 1e-18),
+    "entropy": (lambda z, w, y: z * log(z), {"z": 0.0}, 0.0),
+    "corner": (lambda z, w, y: (z - y) / (z * (1 - z)), {"z": 0.0, "y": 0.0}, 1.0),
+    "absent target": (lambda z, w, y: -y / z, {"z": 0.0, "y": 0.0}, 0.0),
+}
+"""For each rule a value and a point where it is lost without the rule, and what it is."""
+EXACT = {"hyperbolic quotient": 2 * float(sympy.exp(-711).n(30))}
+INSTEAD = {"tanh from exponentials": ("exponentials by sign", "ratio of exponentials")}
+"""Rules that would find something too, if less short."""
+STORED = {
+    "stored logarithm": (
+        through_stored(lambda z: 1 / (1 + exp(-z)), lambda a, z: log(a)),
+        {"z": -1000.0},
+        -1000.0,
+    ),
+}
+
+
+def witness(name: str) -> tuple[Program, dict[str, float], float]:
+    if name in STORED:
+        return STORED[name]
+    write, given, expected = WITNESSES[name]
+    return elementwise(write), given, EXACT.get(name, expected)
+
+
+def is_near(found: float, expected: float) -> bool:
+    return bool(abs(found - expected) <= 1e-14 * abs(expected))
+
+
+@pytest.mark.parametrize("name", [*WITNESSES, *STORED])
+def test_rule_gives_what_is_lost_without_it(name: str) -> None:
+    program, given, expected = witness(name)
+    others = [rule for rule in RULES if rule.name not in (name, *INSTEAD.get(name, ()))]
+    assert is_near(value_of(program, RULES, **given), expected)
+    assert not is_near(value_of(program, others, **given), expected)
+    assert BY_NAME[name] in changes(program)[-1].rules
+
+
+def test_every_rule_has_a_witness_and_a_name_of_its_own() -> None:
+    assert {*WITNESSES, *STORED, "shifted exponentials"} == set(BY_NAME)
+    assert len(BY_NAME) == len(RULES)
+    assert all(rule.range and rule.shape and rule.form for rule in RULES)
+
+
+def test_without_rules_nothing_changes() -> None:
+    program = Network([Dense(3, "softplus")], 2, "poisson").gradients
+    assert stabilize(program, ()) == program
+    assert changes(program, ()) == ()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("as_logarithm", [False, True])
+def test_softmax_cross_entropy_from_primitives_at_the_edge(as_logarithm: bool, dtype: type) -> None:
+    program = composed(as_logarithm)
+    arrays = {"z": [[1000.0, 0.0, -1000.0]], "y": [[0.0, 1.0, 0.0]]}
+    for run in (numpy.run, numba.run):
+        values = run(lower(program), arrays, dtype)
+        assert values["z′1"].tolist() == [[1.0, -1.0, 0.0]]
+        assert values["L"] == 1000.0
+    others = [rule for rule in RULES if rule.name != "shifted exponentials"]
+    assert np.isnan(numpy.run(stabilize(program, others), arrays, dtype)["z′1"]).any()
+
+
+def test_shift_is_refused_where_it_does_not_cancel() -> None:
+    scope = Scope()
+    z, s, f = scope.tensor("z", (b, j), "input"), scope.tensor("s", (b,)), scope.tensor("f", (b,))
+    scope.define(s[b], exp(z[b, j]), over=(j,))
+    scope.define(f[b], 1 + s[b])
+    for outputs in ((f,), (s,)):
+        program = replace(scope.freeze(), outputs=outputs)
+        assert stabilize(program) == program
+
+
+def gradients_of(activation: Any, loss: Any, logits: Any, y: Any, dtype: Any = np.float64) -> Any:
+    size = len(logits)
+    net = Network([Dense(size, activation, bias=False)], inputs=size, loss=loss)
+    arrays = {"x": [logits], "W1": np.eye(size), "y": [y]}
+    return numba.run(lower(net.gradients), arrays, dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_softmax_with_binary_cross_entropy_at_probability_one(dtype: type) -> None:
+    values = gradients_of("softmax", "binary_cross_entropy", [1000.0, 0.0], [1.0, 0.0], dtype)
+    assert values["yhat"].tolist() == [[1.0, 0.0]]
+    assert values["z1′1"].tolist() == [[0.0, 0.0]]
+    assert values["L"] == 0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("logit", [-1000.0, -300.0, -40.0, 1000.0])
+@pytest.mark.parametrize("y", [0.0, 3.0])
+def test_softplus_with_poisson_is_finite_at_the_edge(logit: float, y: float, dtype: type) -> None:
+    values = gradients_of("softplus", "poisson", [logit], [y], dtype)
+    if logit < 0:  # σ(z)·(1 − y/softplus z) → σ(z) − y, and log softplus z → z
+        assert values["z1′1"] == pytest.approx(-y, abs=1e-15)
+        assert values["L"] == pytest.approx(-y * logit, abs=1e-15)
+    else:
+        assert values["z1′1"] == pytest.approx(1 - y / logit, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        (lambda u: (exp(u) - exp(-u)) / (exp(u) + exp(-u))),
+        (lambda u: (exp(2 * u) - 1) / (exp(2 * u) + 1)),
+        (lambda u: 1 - 2 / (exp(2 * u) + 1)),
+        (lambda u: sympy.sinh(u) / sympy.cosh(u)),
+    ],
+)
+def test_tanh_is_recognized_and_exact_near_zero(typed: Any) -> None:
+    net = Network([Dense(1, typed(sympy.Symbol("u")), bias=False)], inputs=1, loss="mse")
+    for z in (1e-18, 1e-9, 0.3, 500.0, -1000.0):
+        arrays = {"x": [[z]], "W1": [[1.0]], "y": [[0.0]]}
+        found = numba.run(lower(net.forward), arrays)["yhat"].item()
+        assert found == pytest.approx(np.tanh(z), rel=4e-16)
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "silu", "mish", "softplus", "gelu", "elu", "tanh"])
+def test_what_is_not_a_number_stays_so(name: str) -> None:
+    values = gradients_of(name, "mse", [np.nan], [0.0])
+    assert np.isnan(values["yhat"]).all()
+    assert np.isnan(values["z1′1"]).all()
+
+
+@pytest.mark.parametrize("logit", [-1000.0, 0.0, 1000.0])
+def test_probit_loss_is_finite_in_both_tails(logit: float) -> None:
+    loss = -log((1 + erf(prediction / sqrt(2))) / 2) + 0 * target
+    values = gradients_of(None, loss, [logit], [0.0])
+    expected = {-1000.0: (500007.82669481216, -1000.000999998), 0.0: (np.log(2), -0.7978845608)}
+    value, slope = expected.get(logit, (0.0, 0.0))
+    assert values["L"] == pytest.approx(value, rel=1e-12)
+    assert values["z1′1"].item() == pytest.approx(slope, rel=1e-9)
+
+
+@pytest.mark.parametrize("name", ["tanh", "sigmoid", "elu", "selu"])
+def test_slope_rule_keeps_the_digits_of_a_saturated_activation(name: str) -> None:
+    net = Network([Dense(1, name, bias=False)], inputs=1, loss=prediction + 0 * target)
+    z = -50.0
+    arrays = {"x": [[z]], "W1": [[1.0]], "y": [[0.0]]}
+    net_gradient = numpy.run(lower(net.gradients, rules=(SATURATION, *RULES)), arrays)["z1′1"]
+    exact = {"tanh": 4 * np.exp(2 * z), "sigmoid": np.exp(z), "elu": np.exp(z)}
+    expected = exact.get(name, 1.7580993408473766 * np.exp(z))
+    assert net_gradient.item() == pytest.approx(expected, rel=1e-14)
+    assert SATURATION not in RULES
+
+
+SHOWN = Network([Dense(4, "softplus"), Dense(3, "softmax")], inputs=5, loss="cross_entropy")
+
+
+@pytest.mark.parametrize("form", ["text", "latex", "html", "markdown"])
+def test_derivation_shows_each_rule_that_fires(form: str) -> None:
+    text = " ".join(getattr(SHOWN.derive(detail="summary"), form)().split())
+    assert SECTION in text
+    fired = {rule for change in changes(SHOWN.gradients) for rule in change.rules}
+    assert fired
+    for rule in fired:
+        assert rule.name[1:] in text
+        assert ("overflows" in text) or ("cancels" in text)
+
+
+def test_derivation_gives_the_range_of_each_rule_that_fires() -> None:
+    text = " ".join(str(SHOWN.derive(detail="summary")).split())
+    for rule in {rule for change in changes(SHOWN.gradients) for rule in change.rules}:
+        assert in_words(rule) in text
+
+
+def test_derivation_has_no_such_section_where_nothing_changes() -> None:
+    assert SECTION not in str(Network([Dense(2, "relu")], 2, "mse").derive())
+
+
+def test_verify_finds_a_rule_that_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    def doubled(program: Program, rules: Any = RULES) -> Any:
+        found = changes(program, rules)
+        return [replace(c, after=replace(c.after, value=2 * c.after.value)) for c in found]
+
+    monkeypatch.setattr(floating, "changes", doubled)
+    with pytest.raises(DerivationError, match=r"In floating point.*floating point does not hold"):
+        SHOWN.derive().verify(points=1)
+
+
+def test_rules_say_what_they_are() -> None:
+    rule = BY_NAME["log1p"]
+    assert isinstance(rule, Rule)
+    assert repr(rule).startswith("Rule(log1p: log(1 + u) = log1p(u)")
