@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import Field, dataclass, fields
 from typing import Any
 
-from symprop import Network
+from symprop.lowering import EVERYTHING, Lowering
 
 from benchmarks.race import Lane, Measurement, closing, disagreement, race
 from benchmarks.settings import Settings
@@ -16,10 +14,9 @@ from benchmarks.tables import Report, Table, number
 from benchmarks.workloads import TABLE, Workload
 
 METHOD = """\
-Interleaved rounds of `model.fit` on one thread, and on two where a number of threads is what is
-turned off. Cells hold how many times longer a batch takes with one choice turned off, by minima;
-the first row has the µs a batch with all of them on."""
-ABSENT = "this version has no settings for its lowering that could be turned off"
+Interleaved rounds of `model.fit`, with as many threads as pay unless these are what is turned off.
+Cells hold how many times longer a batch takes with one choice turned off, by minima; the first row
+has the µs a batch with all of them on."""
 
 
 @dataclass(frozen=True)
@@ -34,21 +31,18 @@ class Choice:
         return f"{self.name}={self.off}"
 
 
-def lowering() -> type | None:
-    """The dataclass of settings, where the backend has one that ``compile`` takes."""
-    found = getattr(importlib.import_module("symprop.backends.numba"), "Lowering", None)
-    taken = "lowering" in inspect.signature(Network.compile).parameters
-    return found if found is not None and taken else None
-
-
 def off(field: Field[Any]) -> Any:
-    """What turns a field off: its metadata's "off", else False for a switch, 0 for a number."""
+    """What turns a field off: its metadata's "off"; else False for a switch; for a number 0, or 1
+    where 0 is the default.
+    """
     if "off" in field.metadata:
         return field.metadata["off"]
-    return {bool: False, int: 0, float: 0.0}.get(type(field.default))
+    if isinstance(field.default, bool):
+        return False
+    return int(not field.default) if isinstance(field.default, int) else None
 
 
-def choices(settings: type) -> Iterator[Choice]:
+def choices(settings: Any) -> Iterator[Choice]:
     """All fields that have a value to turn them off, other than the one they have."""
     for field in fields(settings):
         value = off(field)
@@ -57,9 +51,10 @@ def choices(settings: type) -> Iterator[Choice]:
 
 
 def lanes(found: Sequence[Choice], threads: int) -> list[Lane]:
-    """All on, then each choice off."""
-    off_one = [Lane("symprop", threads, {"off": {c.name: c.off}}, c.label) for c in found]
-    return [Lane("symprop", threads, {}, "all on"), *off_one]
+    """All on, then each choice off; all in the same environment, as many threads as may pay."""
+    on = {"threads": EVERYTHING.threads}
+    one_off = [Lane("symprop", threads, {"off": {**on, c.name: c.off}}, c.label) for c in found]
+    return [Lane("symprop", threads, {"off": on}, "all on"), *one_off]
 
 
 @dataclass
@@ -87,8 +82,7 @@ class Result:
 def measure(found: Sequence[Choice], settings: Settings) -> Iterator[Result]:
     """All workloads; the processes are kept."""
     chosen = TABLE[:2] if settings.quick else TABLE
-    threads = max(settings.threads) if any("thread" in c.name for c in found) else 1
-    with closing(lanes(found, threads)) as started:
+    with closing(lanes(found, max(settings.threads))) as started:
         for number_of, workload in enumerate(chosen):
             optimizer = "adam" if number_of % 2 else "sgd"
             result = Result(workload, optimizer, race(started, workload, optimizer, settings))
@@ -108,13 +102,16 @@ def table(found: Sequence[Choice], results: Sequence[Result]) -> Table:
 
 
 def run(settings: Settings) -> Report:
-    """Measure and tell, or say that there is nothing to turn off."""
-    claim = (__doc__ or "").removeprefix("Claim: ")
-    kind = lowering()
-    if kind is None:
-        return Report("passes", claim, METHOD, [], [], [ABSENT])
-    found = list(choices(kind))
+    """Measure and tell."""
+    found = list(choices(Lowering))
     results = list(measure(found, settings))
-    notes = [f"{r.heading}, {m.label}: {m.error}" for r in results for m in r.measured if m.error]
-    data = [r.plain() for r in results]
-    return Report("passes", claim, METHOD, [table(found, results)], data, notes)
+    return Report(
+        script="passes",
+        claim=(__doc__ or "").removeprefix("Claim: "),
+        method=METHOD,
+        tables=[table(found, results)],
+        data=[r.plain() for r in results],
+        notes=[
+            f"{r.heading}, {m.label}: {m.error}" for r in results for m in r.measured if m.error
+        ],
+    )

@@ -266,11 +266,17 @@ def test_choices_are_the_fields_that_can_be_turned_off() -> None:
         fuse: bool = True
         already_off: bool = False
         crossover: int = 64
-        threads: int = field(default=2, metadata={"off": 1})
+        threads: int = 0
+        special: int = field(default=2, metadata={"off": 7})
         name: str = "text"
 
     found = list(choices(Lowering))
-    assert found == [Choice("fuse", False), Choice("crossover", 0), Choice("threads", 1)]
+    assert found == [
+        Choice("fuse", False),
+        Choice("crossover", 0),
+        Choice("threads", 1),
+        Choice("special", 7),
+    ]
 
 
 def test_command_line() -> None:

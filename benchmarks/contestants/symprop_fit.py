@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
-import symprop.backends.numba
 from symprop import SGD, Adam, Dense, Network
+from symprop.backends.numba import NumbaExecutable
+from symprop.lowering import Lowering
 from symprop.model import Model
 
 from benchmarks.workloads import LEARNING_RATES, Array, Workload
@@ -25,17 +25,15 @@ def compiled(
 ) -> Model:
     """A model that has the workload's start parameters.
 
-    ``off`` holds fields of the lowering's settings, and the values that turn them off.
+    ``off`` holds fields of the lowering's settings, and the values that turn them off; a number of
+    threads there comes before ``threads``.
     """
-    settings: dict[str, Any] = {}
-    if "threads" in inspect.signature(Network.compile).parameters:
-        settings["threads"] = threads
-    if off:
-        settings["lowering"] = getattr(symprop.backends.numba, "Lowering")(**off)  # noqa: B009 (may be missing)
-    model = network(workload).compile(
-        optimizer=OPTIMIZERS[optimizer], dtype=workload.dtype, seed=0, **settings
-    )
+    net, rule = network(workload), OPTIMIZERS[optimizer]
+    model = net.compile(optimizer=rule, dtype=workload.dtype, seed=0)
     model.set_parameters(parameters(workload))
+    lowering = Lowering(**{"threads": threads, **(off or {})})
+    # compile() has no settings: the executable that a model makes at first use is set before
+    model._executable = NumbaExecutable(net, rule, model.dtype, model.values, lowering)
     return model
 
 
