@@ -92,6 +92,7 @@ class Compiled(Loop):
 
     def __init__(self, workload: Workload, optimizer: str, threads: int = 1):
         super().__init__(workload, threads)
+        torch.compiler.reset()  # a function may be compiled eight times, over all instances
         self.parameters = [
             tuple(torch.from_numpy(array) for array in layer) for layer in workload.start()
         ]
