@@ -23,16 +23,6 @@ import numba
 import numpy as np
 import symprop
 import sympy
-from benchmarks.exact import (
-    FROM_LOGITS,
-    LOSS_REFERENCES,
-    REFERENCES,
-    Exact,
-    softmax,
-    softmax_delta,
-    softmax_loss,
-    softmax_slope,
-)
 from mpmath import mpf
 from symprop.activations import ACTIVATIONS
 from symprop.adjoint import backward
@@ -45,6 +35,17 @@ from symprop.passes.stabilize import RULES
 from symprop.program import Program
 from symprop.scope import BATCH, Scope, index
 from symprop.tensor import Tensor
+
+from benchmarks.exact import (
+    FROM_LOGITS,
+    LOSS_REFERENCES,
+    REFERENCES,
+    Exact,
+    softmax,
+    softmax_delta,
+    softmax_loss,
+    softmax_slope,
+)
 
 Array = np.ndarray[Any, Any]
 DIGITS = 50
@@ -292,7 +293,7 @@ def main() -> None:
         if case.name.startswith(given.only):
             found = {dtype: measured(case, dtype, given.points) for dtype in DTYPES}
             lines.append(row(case.name, found))
-            print(lines[-1], flush=True)  # noqa: T201
+            print(lines[-1], flush=True)
     if not given.only:
         text = "\n".join((HEAD, *lines))
         REPORT.write_text(f"{text}\n{foot(given.points)}", encoding="utf-8")

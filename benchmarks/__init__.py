@@ -1,0 +1,1 @@
+"""Benchmarks: one claim a script, contestants interleaved; ``python -m benchmarks`` runs them."""
