@@ -123,12 +123,14 @@ class Model:
         self._ready  # noqa: B018 (made before anything changes, in case that it cannot be)
         self.history = History()
         with _progress_bar(epochs, progress) as bar:
+            diverged = False
             for record in self._records(data, epochs, batch_size, shuffle):
                 self.history.add(record)
                 _show(bar, record)
-                diverged = _divergence(self.history.records)
-                if diverged:
-                    warnings.warn(diverged, RuntimeWarning, stacklevel=2)
+                if not diverged and not math.isfinite(record["loss"]):
+                    diverged = True
+                    message = _divergence(len(self.history), record["loss"])
+                    warnings.warn(message, RuntimeWarning, stacklevel=2)
         return self.history
 
     def _records(
@@ -144,9 +146,15 @@ class Model:
                 together = 1
             seeds = self._seeds(together if shuffle else 0)
             batches = Batches.of(data.x, data.y, data.rows, seeds, batch_size, together)
-            self._train_on(batches, together * per_epoch)
-            for loss in batches.losses / len(data.rows):
-                record = {"loss": float(loss)}
+            try:
+                self._train_on(batches, together * per_epoch)
+            except KeyboardInterrupt:
+                self._settle()
+                finished = batches.done[0] // per_epoch
+                if data.held_out is None:
+                    self.history.records.extend(_losses(batches)[:finished])
+                raise
+            for record in _losses(batches):
                 if data.held_out is not None:
                     measured = self._measure(*data.held_out)
                     record |= {f"validation_{name}": value for name, value in measured.items()}
@@ -331,13 +339,15 @@ def _start_value(tensor: Tensor, dtype: np.dtype[Any], generator: np.random.Gene
     return np.full(shape, tensor.init or 0.0, dtype)
 
 
-def _divergence(records: list[dict[str, float]]) -> str:
+def _losses(batches: Batches) -> list[dict[str, float]]:
+    """The record of each epoch, its mean loss."""
+    return [{"loss": loss} for loss in (batches.losses / len(batches.rows)).tolist()]
+
+
+def _divergence(epoch: int, loss: float) -> str:
     """What to warn of, after the first epoch whose loss is not finite."""
-    bad = [number for number, record in enumerate(records, 1) if not math.isfinite(record["loss"])]
-    if bad != [len(records)]:
-        return ""
     return (
-        f"fit: the loss is {records[-1]['loss']} in epoch {bad[0]}; usually the learning rate is "
+        f"fit: the loss is {loss} in epoch {epoch}; usually the learning rate is "
         "too high, or a prediction lies outside of what the loss takes (cross_entropy needs "
         "softmax before it, binary_cross_entropy sigmoid, poisson an activation above 0)"
     )

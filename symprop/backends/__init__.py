@@ -44,7 +44,8 @@ class Batches:
 
     An epoch takes ``rows`` (some of x's) in the order that its seed gives, or as they are if there
     are no ``seeds``; its last batch may be shorter. ``order`` holds that of the current epoch,
-    ``losses`` the sum over its batches of batch loss times batch rows.
+    ``losses`` the sum over its batches of batch loss times batch rows, ``done`` how many batches
+    have been trained on.
     """
 
     x: Array
@@ -54,11 +55,13 @@ class Batches:
     size: int
     order: Array
     losses: Array
+    done: Array
 
     @classmethod
     def of(cls, x: Array, y: Array, rows: Array, seeds: Array, size: int, epochs: int) -> Batches:
         """Batches for so many epochs, none of them begun."""
-        return cls(x, y, rows, seeds, size, np.empty_like(rows), np.zeros(epochs))
+        order, done = np.empty_like(rows), np.zeros(1, np.int64)
+        return cls(x, y, rows, seeds, size, order, np.zeros(epochs), done)
 
     @property
     def per_epoch(self) -> int:
@@ -88,6 +91,6 @@ class Executable(Protocol):
     def train(self, batches: Batches, first: int, last: int) -> None:
         """Train on a range of batches, counted through all epochs, updating ``values`` in place.
 
-        ``batches.order`` and ``batches.losses`` are brought up to date too; the bits do not depend
-        on how a training is cut into calls.
+        ``batches.order``, ``.losses`` and ``.done`` are brought up to date too. The bits do not
+        depend on how a training is cut into calls.
         """

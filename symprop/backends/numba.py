@@ -195,7 +195,7 @@ class NumbaExecutable:
         parts = entry.parts(size)
         data = entry.data(x=batches.x, y=batches.y)
         drawn = [data[str(tensor.label)] for tensor in entry.batches]
-        every = (batches.rows, batches.order, batches.seeds, batches.losses)
+        every = (batches.rows, batches.order, batches.seeds, batches.losses, batches.done)
         barrier = np.zeros(ROOM, np.int64)
         given = entry.training(self._values, size, parts)
 

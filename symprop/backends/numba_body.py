@@ -185,8 +185,10 @@ class Body:
         """The call of the kernel that copies the rows of a batch, or of a block of it."""
         axes = len(tensor.axes)
         inner = [f"i{n}" for n in range(1, axes)]
+        sizes = [_extent(axis, names) for axis in tensor.axes[1:]]
         lines = [f"{INDENT}for i0 in range(‹3›):"]
-        lines += [f"{INDENT * (n + 1)}for i{n} in range(‹4›.shape[{n}]):" for n in range(1, axes)]
+        for n, size in enumerate(sizes, start=1):
+            lines.append(f"{INDENT * (n + 1)}for i{n} in range({size}):")
         target, source = (", ".join((row, *inner)) for row in ("i0", "‹1›[‹2› + i0]"))
         lines.append(f"{INDENT * (axes + 1)}‹4›[{target}] = ‹0›[{source}]")
         labels = tuple(map(Symbol, ("data", "picks", "start", "number", "into")))

@@ -19,11 +19,11 @@ from symprop.tensor import accesses, extent, indices, label_of, subscripts_of
 
 INDENT = "    "
 RESERVED = re.compile(
-    r"[rsuvw]_\d+|i\d+|(nest|product|gather|fill|stage)_\d+|np|math|numba|F|kernel|stage|entry|Apart|OPTIONS"
+    r"[rsuvw]_\d+|i\d+|(nest|product|gather|fill|stage)_\d+|np|math|numba|F|kernel|vectors|stage|entry|Alone|Apart|OPTIONS"
     r"|all_.*|.*_(part|parts|own)|run|predict|loss|gradients|train|begin_epoch|(product|transpose)(32|64)"
     r"|p_\d+|either|every|largest|load|load_some|sqrt|store|store_some|total|where"
     r"|add_up|parts_used|rows_of_part|share|wait|(start|stop)(_\d+)?|parts?|thread|threads|barrier|low|high|active"
-    r"|first|last|stride|rows_all|order|seeds|losses|count|step|epoch|batch|begin|block|blocks"
+    r"|first|last|stride|rows_all|order|seeds|losses|done|count|step|epoch|batch|begin|block|blocks"
     r"|height"
     rf"|{'|'.join(VECTORIZABLE)}"
 )

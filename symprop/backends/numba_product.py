@@ -21,7 +21,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from symprop.backends import shuffle
-from symprop.backends.numba_vector import LANES, compiled, vector_bytes
+from symprop.backends.numba_vector import LANES, compiled, inlined, vector_bytes
 
 INDEX = ir.IntType(64)
 LANE = ir.IntType(32)
@@ -211,7 +211,7 @@ def _panel(vectors: int, masked: bool) -> Any:
     m = tile_rows()
     most, two, one = (_tile(rows, vectors, masked) for rows in (m, 2, 1))
 
-    @compiled
+    @inlined
     def panel(A, a, s, B, b, C, c, rows, j, columns, count, add):  # type: ignore[no-untyped-def]
         i = 0
         while rows - i >= m:

@@ -40,13 +40,18 @@ import math
 import numba
 import numpy as np
 
-from symprop.backends.numba_vector import Apart
+from symprop.backends.numba_vector import Alone, Apart
 {imports}
 F = np.{dtype}
-OPTIONS = {{"error_model": "numpy", "fastmath": {{"afn", "arcp", "contract", "nsz", "reassoc"}}}}
-kernel = numba.njit(pipeline_class=Apart, no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)
-stage = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)
-entry = numba.njit(nogil=True, no_cfunc_wrapper=True, **OPTIONS)
+OPTIONS = {{
+    "error_model": "numpy",
+    "fastmath": {{"afn", "arcp", "contract", "nsz", "reassoc"}},
+    "no_cfunc_wrapper": True,
+}}
+kernel = numba.njit(pipeline_class=Alone, no_cpython_wrapper=True, **OPTIONS)
+vectors = numba.njit(pipeline_class=Apart, no_cpython_wrapper=True, **OPTIONS)
+stage = numba.njit(no_cpython_wrapper=True, **OPTIONS)
+entry = numba.njit(nogil=True, **OPTIONS)
 '''
 
 

@@ -15,7 +15,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from symprop.backends.numba_vector import compiled
+from symprop.backends.numba_vector import compiled, inlined
 
 SPINS = 2000
 """Looks at the barrier, some 50 µs, before the processor is offered to others."""
@@ -105,11 +105,8 @@ def _put(_context: Any, a: Any, at: Any, number: Any) -> Any:
 
 
 @compiled
-def wait(barrier, threads):  # type: ignore[no-untyped-def]
-    """Until all threads have come here."""
-    if threads == 1:
-        return
-    now = _read(barrier, ROUND)  # type: ignore[call-arg, var-annotated]
+def _meet(barrier, threads):  # type: ignore[no-untyped-def]
+    now = _read(barrier, ROUND)
     if _added(barrier, COUNT, 1) == threads - 1:
         _added(barrier, COUNT, -threads)
         _added(barrier, ROUND, 1)
@@ -123,13 +120,21 @@ def wait(barrier, threads):  # type: ignore[no-untyped-def]
             _give_way()
 
 
+@inlined
+def wait(barrier, threads):  # type: ignore[no-untyped-def]
+    """Until all threads have come here."""
+    if threads > 1:
+        _meet(barrier, threads)
+
+
 @compiled
 def add_up(parts, count, start, stop):  # type: ignore[no-untyped-def]
     """parts[0] += parts[1] + …, of so many parts, for the elements of a range."""
     size = parts.size // parts.shape[0]
     for part in range(1, count):
         for n in range(start, stop):
-            _put(parts, n, _number(parts, n) + _number(parts, part * size + n))
+            more = _number(parts, part * size + n)
+            _put(parts, n, _number(parts, n) + more)
 
 
 @compiled

@@ -26,12 +26,13 @@ from symprop.steps import Fill, Nest, Rows, Schedule, Step, Transpose, apart, to
 from symprop.tensor import Tensor, extent
 
 LEADING = (
-    *("first", "last", "stride", "rows_all", "order", "seeds", "losses"),
+    *("first", "last", "stride", "rows_all", "order", "seeds", "losses", "done"),
     *("parts", "thread", "threads", "barrier"),
 )
 """The parameters that every training has: the range of batches, counted through all epochs, the
-rows of a batch, all rows, an array for their order, seeds and losses of the epochs; how many parts
-a batch has, which thread this is of how many, and where they wait for each other.
+rows of a batch, all rows, an array for their order, seeds and losses of the epochs, how many
+batches are done; how many parts a batch has, which thread this is of how many, and where they wait
+for each other.
 """
 
 
@@ -86,7 +87,7 @@ class TrainingBody(Body):
         for steps in self._rounds():
             yield from self._round(steps)
             yield "wait(barrier, threads)"
-            yield from self._stages(list(map(self._added, self._summed(steps))))
+            yield from self._added(self._summed(steps))
             if loss in self._summed(steps):
                 yield from self._counted(loss)
         if loss not in self._sums:
@@ -96,6 +97,7 @@ class TrainingBody(Body):
         """The first thread adds the batch to the epoch's loss; it has added up the loss itself."""
         yield "if thread == 0:"
         yield f"{INDENT}losses[epoch] += np.float64({self._names[loss]}[0]) * {self._names[BATCH]}"
+        yield f"{INDENT}done[0] = step + 1"
 
     def _rounds(self) -> Iterator[list[Step]]:
         """The steps between which all threads wait for each other; blocks of rows end a round.
@@ -178,9 +180,13 @@ class TrainingBody(Body):
         labels = {label for step in steps if isinstance(step, Rows) for label in written(step)}
         return sorted(labels & set(self._sums), key=str)
 
-    def _added(self, label: Symbol) -> Call:
-        """Add up what the threads have summed."""
-        return Call("add_up", (self._given(label), "active", *self.bounds(self._size(label))))
+    def _added(self, labels: list[Symbol]) -> Iterator[str]:
+        """Add up the sums of the parts."""
+        if labels:
+            ends = {label: self.bounds(self._size(label)) for label in labels}
+            calls = [Call("add_up", (self._given(x), "active", *ends[x])) for x in labels]
+            yield "if active > 1:"
+            yield from (INDENT + line for line in self._stages(calls))
 
     def bounds(self, size: int) -> tuple[str, str]:
         """The range of a loop of so many turns: this thread's share."""

@@ -57,15 +57,20 @@ class _KernelLowering(NativeLowering):  # type: ignore[misc, unused-ignore]
 
 
 class Apart(CompilerBase):  # type: ignore[misc, unused-ignore]
-    """Compiles a kernel that may suppose its arrays to be in different places.
-
-    LLVM knows that of arguments only: what is inlined loses much of it. So a kernel stays a
-    function.
-    """
+    """Compiles a kernel that may suppose its arrays to be in different places."""
 
     def define_pipelines(self) -> list[Any]:
         self.state.flags.noalias = True
-        pipeline = DefaultPassBuilder.define_nopython_pipeline(self.state)
+        return [DefaultPassBuilder.define_nopython_pipeline(self.state)]
+
+
+class Alone(Apart):
+    """Compiles such a kernel as a function that stays one: of what is inlined LLVM knows less, and
+    leaves its loops to scalar code.
+    """
+
+    def define_pipelines(self) -> list[Any]:
+        (pipeline,) = super().define_pipelines()
         pipeline.passes = [
             (_KernelLowering, text) if found is NativeLowering else (found, text)
             for found, text in pipeline.passes
@@ -76,17 +81,22 @@ class Apart(CompilerBase):  # type: ignore[misc, unused-ignore]
 njit: Any = numba.njit  # its types know neither of the two options
 
 
-def compiled(function: Callable[..., Any]) -> Any:
+def inlined(function: Callable[..., Any], pipeline: Any = Apart) -> Any:
     """A function for generated code, compiled once for all whole numbers that it is called with:
     Numba would compile it anew for each number that stands in the text.
     """
     options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "error_model": "numpy"}
-    made = njit(pipeline_class=Apart, **options)(function)
+    made = njit(pipeline_class=pipeline, **options)(function)
     template = made.get_call_template
     made.get_call_template = lambda given, named: template(
         tuple(map(types.unliteral, given)), named
     )
     return made
+
+
+def compiled(function: Callable[..., Any]) -> Any:
+    """The same for a function that is long enough to stay one."""
+    return inlined(function, Alone)
 
 
 class Vector(types.Type):  # type: ignore[misc, unused-ignore]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 from sympy import Expr, Idx, S, Symbol
@@ -47,7 +48,8 @@ def vector_kernel(
     if int(extent(nest.loops[-1])) < max(2, lanes // 2) and not ranged:
         return None
     try:
-        return _VectorWriter(nest, program, dtype, lanes, own, ranged).write()
+        kernel = _VectorWriter(nest, program, dtype, lanes, own, ranged).write()
+        return replace(kernel, decorator="vectors")
     except NoVectorsError:
         return None
 

@@ -339,6 +339,7 @@ class NumpyExecutable:
             after = self._run(self._step, x=batches.x[rows], y=batches.y[rows])
             self._values.update({label: after[label] for label in self._values})
             batches.losses[epoch] += float(after[str(self._loss.label)]) * len(rows)
+            batches.done[0] = number + 1
 
     def _run(self, program: Program, **data: Array) -> dict[str, Array]:
         """Run one of the programs on the values that it uses."""
