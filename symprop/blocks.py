@@ -17,12 +17,12 @@ from symprop.program import Program
 from symprop.steps import (
     Fill,
     Gather,
+    Gathered,
     Gemm,
     Nest,
     Rows,
     Statement,
     Step,
-    apart,
     touched,
     written,
 )
@@ -65,43 +65,43 @@ class _Finder:
     """Tells which steps treat rows alike, and makes them steps of a block."""
 
     def __init__(self, program: Program, size: Symbol):
-        self.program, self.size = program, size
+        self.program = program
+        self.size = size
+        self._rows = {t.label for t in program.tensors if t.shape[:1] == (size,)}
 
     def split(
         self, steps: tuple[Step, ...]
     ) -> tuple[tuple[Step, ...], tuple[Step, ...], tuple[Step, ...]]:
         """Steps that may come before the first block, those of the block, and those after it."""
         before: list[Step] = []
-        run: list[Step] = []
-        after: list[Step] = []
+        run, after = Gathered(), Gathered()
+        sums: set[Symbol] = set()
         for step in steps:
-            free = all(apart(step, other) for other in after)
-            if free and self._takes(run, step):
-                run.append(step)
-            elif free and all(apart(step, other) for other in run):
+            free = after.apart_from(step)
+            if free and self._takes(run, sums, step):
+                run.add(step)
+                sums.update(self._sums(step))
+            elif free and run.apart_from(step):
                 before.append(step)
             else:
-                after.append(step)
-        return tuple(before), tuple(run), tuple(after)
+                after.add(step)
+        return tuple(before), tuple(run.steps), tuple(after.steps)
 
-    def _takes(self, run: list[Step], step: Step) -> bool:
+    def _takes(self, run: Gathered, sums: set[Symbol], step: Step) -> bool:
         """Whether a step treats rows alike and uses no sum over rows of the run: that is not
         complete before the last block.
         """
         if not self._by_rows(step):
             return False
-        sums = {label for other in run for label in self._sums(other)}
         own = set(self._sums(step))
-        before = {label for other in run for label in touched(other)}
-        return sums.isdisjoint(set(touched(step)) - own) and own.isdisjoint(before - sums)
+        return sums.isdisjoint(set(touched(step)) - own) and own.isdisjoint(run.touched - sums)
 
     def _sums(self, step: Step) -> Iterator[Symbol]:
         """The tensors without rows that a step writes."""
         return (label for label in written(step) if not self._has_rows(label))
 
     def _has_rows(self, label: Symbol) -> bool:
-        tensor = self.program.by_label.get(label)
-        return tensor is not None and tensor.shape[:1] == (self.size,)
+        return label in self._rows
 
     def _by_rows(self, step: Step) -> bool:
         """Whether a step treats rows alike: every element that it uses is of its own row."""

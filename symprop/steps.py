@@ -181,6 +181,25 @@ def apart(one: Step, other: Step) -> bool:
     return written(one).isdisjoint(touched(other)) and written(other).isdisjoint(touched(one))
 
 
+class Gathered:
+    """Some steps, with what they use: told without looking at each whether another is apart."""
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+        self.touched: set[Symbol] = set()
+        self._written: set[Symbol] = set()
+
+    def add(self, step: Step) -> None:
+        self.steps.append(step)
+        self.touched.update(touched(step))
+        self._written.update(written(step))
+
+    def apart_from(self, step: Step) -> bool:
+        """Whether a step may change places with all of them."""
+        mine = self._written.isdisjoint(touched(step))
+        return mine and self.touched.isdisjoint(written(step))
+
+
 def fusable(earlier: Statement, later: Statement) -> bool:
     """Whether two statements that share a written tensor use it at the same point only.
 

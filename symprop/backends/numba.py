@@ -25,6 +25,7 @@ from symprop.backends.numba_entry import (
 )
 from symprop.backends.numba_scalar import VECTORIZABLE
 from symprop.backends.numba_source import Module
+from symprop.backends.numba_tables import Signature
 from symprop.backends.numba_threads import ROOM
 from symprop.backends.numpy import size_values, start_array
 from symprop.backends.pace import Threads, together
@@ -61,8 +62,8 @@ def run(
     plan = schedule(program, given, target=target)
     buffers = buffers_of((*plan.buffers, *plan.local), sizes, kind)
     work = {**buffers, **values}
-    text = _source(program, plan, kind, target)
-    load(text).call("run", bound(program, plan, work, sizes))
+    text, signature = _source(program, plan, kind, target)
+    load(text).call("run", bound(signature, work, sizes))
     return values
 
 
@@ -70,18 +71,20 @@ def source_of(program: Program, dtype: Any = np.float64) -> str:
     """The generated source of a program: the text of a Python module."""
     kind = np.dtype(dtype)
     program = oriented(program, target := target_of(Lowering(), kind))
-    return _source(program, schedule(program, target=target), kind, target)
+    return _source(program, schedule(program, target=target), kind, target)[0]
 
 
 def _own(lowering: Lowering) -> Collection[str]:
     return VECTORIZABLE if lowering.vector_functions else ()
 
 
-def _source(program: Program, plan: Schedule, dtype: Dtype, target: Target) -> str:
+def _source(
+    program: Program, plan: Schedule, dtype: Dtype, target: Target
+) -> tuple[str, Signature]:
     title = f"A program of {len(program.flat)} equations in {dtype.name}"
     module = Module(title, dtype, _own(target.lowering), target.loop_lanes)
-    module.entry("run", program, plan)
-    return module.text
+    signature = module.entry("run", program, plan)
+    return module.text, signature
 
 
 def _one_at_a_time(method: Callable[..., Any]) -> Any:
@@ -137,9 +140,10 @@ class NumbaExecutable:
         module = Module(title, self._dtype, _own(lowering), lanes)
         for name, entry in self._entries.items():
             if name == "train":
-                module.training(name, entry.program, entry.plan, self._loss.label)
+                loss = self._loss.label
+                entry.signature = module.training(name, entry.program, entry.plan, loss)
             else:
-                module.entry(name, entry.program, entry.plan)
+                entry.signature = module.entry(name, entry.program, entry.plan)
         return module.text
 
     @cached_property

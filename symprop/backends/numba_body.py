@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import cached_property
+from itertools import groupby
 from math import prod
 from typing import Protocol
 
@@ -12,6 +15,7 @@ from sympy import Expr, Symbol
 from symprop.backends.numba_calls import Call, arguments_of, repeated
 from symprop.backends.numba_nest import INDENT, Kernel, Names, NestWriter
 from symprop.backends.numba_scalar import ScalarPrinter, subscript
+from symprop.backends.numba_tables import Piece, Table
 from symprop.backends.numba_vector_nest import START, STOP, vector_kernel
 from symprop.blocks import ROWS
 from symprop.errors import LoweringError
@@ -26,6 +30,12 @@ CACHE = 48 * 1024
 """Bytes that the tensors of a block of rows should not exceed: what the nearest cache holds."""
 LEAST, MOST = 32, 512
 """Rows of a block: fewer would not fill the tiles of products, more than this gains nothing."""
+
+
+LEAST_LAYERS = 3
+"""So many sequences that differ in their arrays only become a loop over a table."""
+VIEWS = ("line", "matrix", "cube")
+"""The functions that make an array of an address, by the number of its axes."""
 
 
 class Kernels(Protocol):
@@ -46,13 +56,15 @@ class Body:
     def __init__(self, module: Kernels, program: Program, plan: Schedule):
         self._module, self.program, self.plan = module, program, plan
         self._flat: dict[Nest, tuple[int, Kernel] | None] = {}
+        self.tables: list[Table] = []
+        self._local = {tensor.label for tensor in plan.local}
 
     def lines(self, steps: Iterable[Step], names: Names) -> Iterator[str]:
         """The statements that run the steps."""
         calls: list[Call] = []
         for step in steps:
             if isinstance(step, (Loop, Rows)):
-                yield from self._stages(calls)
+                yield from self._stages(calls, names)
                 calls = []
             if isinstance(step, Loop):
                 yield from self._loop(step, names)
@@ -60,7 +72,7 @@ class Body:
                 yield from self._rows(step, names)
             else:
                 calls.append(self.call(step, names))
-        yield from self._stages(calls)
+        yield from self._stages(calls, names)
 
     def bounds(self, size: int) -> tuple[str, str]:
         """The range of a loop of so many turns: all of them."""
@@ -82,23 +94,80 @@ class Body:
         yield f"height = max(8, ({size} + 8 * blocks - 1) // (8 * blocks) * 8)"
         yield f"for block in range({low}, {high}, height):"
         yield f"{INDENT}{names[ROWS]} = min(height, {high} - block)"
+        used = set(touched(step))
         tensors = [*self.plan.given, *self.plan.buffers]
-        parts = [t for t in tensors if t.label in touched(step) and t.shape[:1] == (BATCH,)]
+        parts = [t for t in tensors if t.label in used and t.shape[:1] == (BATCH,)]
         inner = names.but({t.label: f"{names[t.label]}_part" for t in parts})
         for tensor in parts:
             name = names[tensor.label]
             yield f"{INDENT}{inner[tensor.label]} = {name}[block:block + {names[ROWS]}]"
         yield from (INDENT + line for line in self.lines(step.steps, inner))
 
-    def _stages(self, calls: Sequence[Call]) -> Iterator[str]:
-        """The calls, those of equal layers through one function for each sequence."""
+    def _stages(self, calls: Sequence[Call], names: Names) -> Iterator[str]:
+        """The calls, those of equal layers in a loop over a table of their arrays."""
         for run in repeated(calls):
-            for sequence in run:
-                if len(run) == 1:
-                    yield from map(str, sequence)
-                else:
-                    name = self._module.shared("stage", _stage_kernel(sequence))
-                    yield str(Call(name, arguments_of(sequence)))
+            for _, found in groupby(run, lambda sequence: self._views(sequence, names)):
+                yield from self._stage(list(found), names)
+
+    def _views(self, sequence: Sequence[Call], names: Names) -> tuple[object, ...]:
+        """The arguments of a sequence, arrays by how one is made of an address."""
+        pieces = {text: self.piece(text, names) for text in arguments_of(sequence)}
+        return tuple(self._view(piece) if piece else text for text, piece in pieces.items())
+
+    def _stage(self, run: Sequence[Sequence[Call]], names: Names) -> Iterator[str]:
+        """Sequences that differ in their arrays only."""
+        if len(run) < LEAST_LAYERS or None in self._views(run[0], names):
+            yield from (str(call) for sequence in run for call in sequence)
+            return
+        stage = run[0][0].name
+        if len(run[0]) > 1:
+            stage = self._module.shared("stage", _stage_kernel(run[0]))
+        yield f"for layer in range({len(run)}):"
+        yield f"{INDENT}{Call(stage, self._picked(run, names))}"
+
+    def _picked(self, run: Sequence[Sequence[Call]], names: Names) -> tuple[str, ...]:
+        """The arguments of equal layers, those that differ picked from a new table."""
+        single = len(run[0]) == 1
+        rows = [s[0].arguments if single else arguments_of(s) for s in run]
+        columns = list(zip(*rows, strict=True))
+        varying = list(dict.fromkeys(c for c in columns if len(set(c)) > 1))
+        name, pieces = f"table_{len(self.tables)}", []
+        for column in varying:
+            found = (self.piece(text, names) for text in column)
+            pieces.append([piece for piece in found if piece is not None])
+        table = Table(tuple(zip(*pieces, strict=True)))
+        self.tables.append(table)
+        picked = {}
+        for number, column in enumerate(varying):
+            function, sizes = self._view(pieces[number][0]) or ("", ())
+            address = f"{name}[{table.place(number)}]"
+            picked[column] = str(Call(function, (address, *sizes)))
+        return tuple(picked.get(column, column[0]) for column in columns)
+
+    def piece(self, text: str, names: Names) -> Piece | None:
+        """The array that a variable holds, if its address is the same all the time."""
+        label = names.labels.get(text)
+        return Piece(label) if isinstance(label, Symbol) and label in self._arrays else None
+
+    @cached_property
+    def _arrays(self) -> dict[Symbol, Tensor]:
+        """The arrays of floating-point numbers that an entry is called with, by label."""
+        every = (*self.plan.given, *self.plan.buffers, *self.plan.local)
+        return {t.label: t for t in every if t.label not in self.program.gathers}
+
+    def _view(self, piece: Piece | None) -> tuple[str, tuple[str, ...]] | None:
+        """The function that makes an array of an address, and the sizes that it is given."""
+        if piece is None:
+            return None
+        tensor = self._arrays[piece.label]
+        sizes = [str(size) for size in tensor.shape]
+        if piece.label in self._local:
+            sizes[0] = "height"
+        sizes = ["parts"] * (piece.kind == "parts") + (sizes or ["1"])
+        known = all(size.isdigit() or size in ("height", "parts") for size in sizes)
+        if not known or len(sizes) > len(VIEWS):
+            return None
+        return self._own_kernel(VIEWS[len(sizes) - 1]), tuple(sizes)
 
     def call(self, step: Step, names: Names) -> Call:
         if isinstance(step, Nest):
@@ -266,3 +335,8 @@ def _product_kernel(step: Gemm) -> Kernel:
     labels = (Symbol("A"), Symbol("B"), Symbol("C"))
     note = "C = " + " · ".join(f"{x}ᵀ" if t else x for x, t in zip("AB", turned, strict=True))
     return Kernel(tuple(lines), labels, (0, 1, 2), (note,))
+
+
+def words(lines: Iterable[str]) -> set[str]:
+    """The names in some lines."""
+    return {word for line in lines for word in re.findall(r"\w+", line)}

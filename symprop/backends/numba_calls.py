@@ -31,7 +31,7 @@ def repeated(calls: Sequence[Call]) -> Iterator[list[Sequence[Call]]]:
     """
     start = 0
     while start < len(calls):
-        lengths = range(2, min(LONGEST, (len(calls) - start) // LEAST) + 1)
+        lengths = range(1, min(LONGEST, (len(calls) - start) // LEAST) + 1)
         counts = {length: _count(calls, start, length) for length in lengths}
         length = max(counts, key=lambda n: (counts[n] - 1) * n, default=1)
         if counts.get(length, 1) < LEAST:

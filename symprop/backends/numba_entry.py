@@ -13,7 +13,8 @@ from sympy import Expr, Idx, Symbol
 
 from symprop.backends import Array, memory
 from symprop.backends.memory import Life
-from symprop.backends.numba_body import arguments, batch_tensors, block_rows
+from symprop.backends.numba_body import batch_tensors, block_rows
+from symprop.backends.numba_tables import Signature
 from symprop.backends.numba_training import sums_over_rows
 from symprop.backends.numba_vector import LANES
 from symprop.backends.numpy import Evaluator
@@ -46,17 +47,17 @@ def oriented(program: Program, target: Target) -> Program:
     return orient(program, lanes) if lanes and target.lowering.orientation else program
 
 
-def bound(program: Program, plan: Schedule, values: Mapping[str, Array], sizes: Sizes) -> list[Any]:
-    """The arguments of a compiled schedule; a 0-d array goes as one element in the same memory."""
+def bound(
+    signature: Signature, values: Mapping[str, Array], sizes: Sizes, parts: int = 1
+) -> list[Any]:
+    """The arguments of a compiled entry; a 0-d array goes as one element in the same memory."""
     found: list[Any] = []
-    for label in arguments(program, plan):
-        if label == BATCH and label not in sizes:  # a training counts the rows of each batch itself
-            continue
+    for label in signature.labels:
         value = sizes[label] if label in sizes else values[label.name]
         found.append(
             value.reshape(1) if isinstance(value, np.ndarray) and not value.ndim else value
         )
-    return found
+    return [*found, *(table.addresses(values, parts) for table in signature.tables)]
 
 
 def buffers_of(tensors: Iterable[Tensor], sizes: Sizes, dtype: Dtype) -> dict[str, Array]:
@@ -179,6 +180,7 @@ class Entry:
         lives = memory.lives(self.plan, kept) if lowering.shared_memory else {}
         self.work = Work(self.plan, dtype, lowered.gathers, lives)
         self._unsafe = unsafe(self.program)
+        self.signature = Signature(())  # that of the generated function, once there is one
 
     def data(self, **arrays: Array) -> dict[str, Array]:
         """The given rows by label, those used as subscripts as whole numbers and checked."""
@@ -194,14 +196,14 @@ class Entry:
     def arguments(self, values: Mapping[str, Array], rows: int) -> list[Any]:
         """What the entry is called with, to run on so many rows."""
         (work,) = self.work.arrays(rows)
-        return bound(self.program, self.plan, {**work, **values}, {BATCH: rows})
+        return bound(self.signature, {**work, **values}, {BATCH: rows})
 
     def training(self, values: Mapping[str, Array], rows: int, parts: int) -> list[list[Any]]:
         """What each thread calls the entry with after the leading arguments, to train with batches
         of so many rows at most.
         """
         found = self.work.arrays(rows, parts)
-        return [bound(self.program, self.plan, {**work, **values}, {}) for work in found]
+        return [bound(self.signature, {**work, **values}, {}, parts) for work in found]
 
     def parts(self, rows: int) -> int:
         """Into how many parts a batch of so many rows is cut: as many as threads would pay for."""

@@ -23,7 +23,8 @@ RESERVED = re.compile(
     r"|all_.*|.*_(part|parts|own)|run|predict|loss|gradients|train|begin_epoch|(product|transpose)(32|64)"
     r"|p_\d+|either|every|largest|load|load_some|sqrt|store|store_some|total|where"
     r"|add_up|parts_used|rows_of_part|share|wait|(start|stop)(_\d+)?|parts?|thread|threads|barrier|low|high|active"
-    r"|first|last|stride|rows_all|order|seeds|losses|done|count|step|epoch|batch|begin|block|blocks"
+    r"|first|last|stride|rows_all|order|seeds|losses|done|count|step|epoch|batch|begin|block|blocks|layer"
+    r"|table_\d+|(line|matrix|cube)(32|64)"
     r"|height"
     rf"|{'|'.join(VECTORIZABLE)}"
 )
@@ -35,6 +36,7 @@ class Names:
 
     def __init__(self, labels: Iterable[object] = ()):
         self._names: dict[object, str] = {}
+        self.labels: dict[str, object] = {}
         self.within_block = False
         for label in labels:
             self[label]
@@ -42,18 +44,20 @@ class Names:
     def __getitem__(self, label: object) -> str:
         if label not in self._names:
             self._names[label] = self._free(_spelled(str(label)))
+            self.labels[self._names[label]] = label
         return self._names[label]
 
     def but(self, other: Mapping[object, str], within_block: bool = True) -> Names:
         """The names inside a block of rows, say, some labels having others there."""
         inner = Names()
         inner._names = {**self._names, **other}
+        inner.labels = {name: label for label, name in inner._names.items()}
         inner.within_block = within_block
         return inner
 
     def _free(self, name: str) -> str:
         while (
-            name in self._names.values()
+            name in self.labels
             or keyword.iskeyword(name)
             or hasattr(builtins, name)
             or RESERVED.fullmatch(name)

@@ -21,7 +21,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from symprop.backends import shuffle
-from symprop.backends.numba_vector import LANES, compiled, inlined, vector_bytes
+from symprop.backends.numba_kernels import compiled, inlined
+from symprop.backends.numba_vector import LANES, vector_bytes
 
 INDEX = ir.IntType(64)
 LANE = ir.IntType(32)

@@ -12,15 +12,17 @@ from collections.abc import Collection, Iterable
 import numpy as np
 from sympy import Symbol
 
-from symprop.backends.numba_body import Body, arguments
+from symprop.backends.numba_body import Body, arguments, words
 from symprop.backends.numba_nest import INDENT, Kernel, Names
 from symprop.backends.numba_scalar import VECTORIZABLE
+from symprop.backends.numba_tables import Signature
 from symprop.backends.numba_training import TrainingBody
 from symprop.blocks import ROWS
 from symprop.program import Program
 from symprop.steps import Schedule
 
 FUNCTIONS: dict[str, tuple[str, ...]] = {
+    "numba_views": ("cube32", "cube64", "line32", "line64", "matrix32", "matrix64"),
     "numba_product": ("begin_epoch", "product32", "product64", "transpose32", "transpose64"),
     "numba_threads": ("add_up", "parts_used", "rows_of_part", "share", "wait"),
     "numba_vector": (
@@ -40,7 +42,7 @@ import math
 import numba
 import numpy as np
 
-from symprop.backends.numba_vector import Alone, Apart
+from symprop.backends.numba_kernels import Alone, Apart
 {imports}
 F = np.{dtype}
 OPTIONS = {{
@@ -91,20 +93,23 @@ class Module:
             lines += [f"from symprop.backends.{module} import {names}"] if names else []
         return "".join(f"\n{line}" for line in lines) + "\n" * bool(lines)
 
-    def entry(self, name: str, program: Program, plan: Schedule) -> None:
-        """Add a function that runs a schedule; see ``arguments`` for what it is called with."""
-        labels = arguments(program, plan)
+    def entry(self, name: str, program: Program, plan: Schedule) -> Signature:
+        """Add a function that runs a schedule; what it is called with."""
+        body, labels = Body(self, program, plan), arguments(program, plan)
         names = Names((*labels, ROWS))
-        lines = list(Body(self, program, plan).lines(plan.steps, names))
-        self.function(name, [names[label] for label in labels], lines)
+        lines = list(body.lines(plan.steps, names))
+        used = tuple(label for label in labels if names[label] in words(lines))
+        tables = (f"table_{number}" for number in range(len(body.tables)))
+        self._function(name, [*(names[label] for label in used), *tables], lines)
+        return Signature(used, tuple(body.tables))
 
-    def training(self, name: str, program: Program, plan: Schedule, loss: Symbol) -> None:
+    def training(self, name: str, program: Program, plan: Schedule, loss: Symbol) -> Signature:
         """Add a function that trains on a range of batches: see ``TrainingBody``."""
-        body = TrainingBody(self, program, plan)
-        lines = list(body.text(loss))
-        self.function(name, body.parameters, lines)
+        parameters, lines, signature = TrainingBody(self, program, plan).written(loss)
+        self._function(name, parameters, lines)
+        return signature
 
-    def function(self, name: str, parameters: list[str], body: list[str]) -> None:
+    def _function(self, name: str, parameters: list[str], body: list[str]) -> None:
         """Add a function that Python calls."""
         head = f"@entry\ndef {name}({', '.join(parameters)}):\n"
         self._parts.append(head + "\n".join(INDENT + line for line in body or ["pass"]) + "\n")

@@ -15,7 +15,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from symprop.backends.numba_vector import compiled, inlined
+from symprop.backends.numba_kernels import compiled, inlined
 
 SPINS = 2000
 """Looks at the barrier, some 50 µs, before the processor is offered to others."""
@@ -106,7 +106,7 @@ def _put(_context: Any, a: Any, at: Any, number: Any) -> Any:
 
 @compiled
 def _meet(barrier, threads):  # type: ignore[no-untyped-def]
-    now = _read(barrier, ROUND)
+    now = _read(barrier, ROUND)  # type: ignore[call-arg, var-annotated, unused-ignore]
     if _added(barrier, COUNT, 1) == threads - 1:
         _added(barrier, COUNT, -threads)
         _added(barrier, ROUND, 1)
@@ -133,7 +133,7 @@ def add_up(parts, count, start, stop):  # type: ignore[no-untyped-def]
     size = parts.size // parts.shape[0]
     for part in range(1, count):
         for n in range(start, stop):
-            more = _number(parts, part * size + n)
+            more = _number(parts, part * size + n)  # type: ignore[call-arg, var-annotated, unused-ignore]
             _put(parts, n, _number(parts, n) + more)
 
 

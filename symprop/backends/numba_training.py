@@ -16,13 +16,25 @@ from typing import Literal
 
 from sympy import Symbol
 
-from symprop.backends.numba_body import Body, Kernels, arguments, batch_tensors
+from symprop.backends.numba_body import Body, Kernels, arguments, batch_tensors, words
 from symprop.backends.numba_calls import Call
 from symprop.backends.numba_nest import INDENT, Names
+from symprop.backends.numba_tables import Kind, Piece, Signature
 from symprop.blocks import ROWS
 from symprop.program import Program
 from symprop.scope import BATCH
-from symprop.steps import Fill, Nest, Rows, Schedule, Step, Transpose, apart, touched, written
+from symprop.steps import (
+    Fill,
+    Gathered,
+    Nest,
+    Rows,
+    Schedule,
+    Step,
+    Transpose,
+    apart,
+    touched,
+    written,
+)
 from symprop.tensor import Tensor, extent
 
 LEADING = (
@@ -54,20 +66,38 @@ class TrainingBody(Body):
         inner = {label: f"{self._names[label]}_own" for label in self._sums}
         self._own = self._names.but(inner, within_block=False)
 
-    @property
-    def parameters(self) -> list[str]:
-        gathered = batch_tensors(self.program, self.plan)
-        every = (f"all_{self._names[tensor.label]}" for tensor in gathered)
-        return [*LEADING, *every, *map(self._given, self._labels)]
-
     def _given(self, label: Symbol) -> str:
         return f"{self._names[label]}_parts" if label in self._sums else self._names[label]
 
-    def text(self, loss: Symbol) -> Iterator[str]:
+    def piece(self, text: str, names: Names) -> Piece | None:
+        """The array that a variable holds: of a sum, the part's own, or those of all parts."""
+        kinds: tuple[tuple[str, Kind], ...] = (("_own", "own"), ("_parts", "parts"))
+        for ending, kind in kinds:
+            label = self._names.labels.get(text.removesuffix(ending))
+            if text.endswith(ending) and isinstance(label, Symbol) and label in self._sums:
+                return Piece(label, kind)
+        return super().piece(text, names)
+
+    def written(self, loss: Symbol) -> tuple[list[str], list[str], Signature]:
+        """The names of the parameters, all lines, and what the entry is called with after the
+        leading arguments and the data.
+        """
+        lines = list(self._text(loss))
+        used = words(lines)
+        labels = tuple(label for label in self._labels if self._given(label) in used)
+        gathered = batch_tensors(self.program, self.plan)
+        every = (f"all_{self._names[tensor.label]}" for tensor in gathered)
+        tables = (f"table_{number}" for number in range(len(self.tables)))
+        names = [*LEADING, *every, *map(self._given, labels), *tables]
+        return names, lines, Signature(labels, tuple(self.tables))
+
+    def _text(self, loss: Symbol) -> Iterator[str]:
         """All lines."""
         m, loop = self._names[BATCH], [INDENT + line for line in self._batch(loss)]
+        used = words(loop)
         for label in self._sums:
-            yield f"{self._names[label]} = {self._given(label)}[0]"
+            if self._names[label] in used:
+                yield f"{self._names[label]} = {self._given(label)}[0]"
         for size in self._shares:
             yield f"start_{size}, stop_{size} = share({size}, thread, threads)"
         yield "count = (rows_all.size + stride - 1) // stride"
@@ -104,25 +134,22 @@ class TrainingBody(Body):
 
         The fills of a part's sums go with the first blocks of rows.
         """
-        fills = [step for step in self.plan.steps if self._way(step) == "parts"]
-        fills = [step for step in fills if isinstance(step, Fill)]
-        steps: list[Step] = []
-        added: list[Symbol] = []
+        fills = [s for s in self.plan.steps if isinstance(s, Fill) and s.label in self._sums]
+        found, added = Gathered(), set[Symbol]()
         for step in self.plan.steps:
             if step in fills:
                 continue
-            waits = not all(self._may_follow(step, other) for other in steps)
-            if waits or not all(self._may_use(step, label) for label in added):
-                yield steps
-                steps, added = [], []
+            if not self._may_join(found, step) or not self._may_use(step, added):
+                yield found.steps
+                found, added = Gathered(), set()
             if isinstance(step, Rows):
-                own = [fill for fill in fills if written(fill) & written(step)]
-                yield [*steps, *own, step]
-                steps, added = [], self._summed([step])
+                grown = written(step)
+                yield [*found.steps, *(fill for fill in fills if fill.label in grown), step]
+                found, added = Gathered(), set(self._summed([step]))
             else:
-                steps.append(step)
-        if steps:
-            yield steps
+                found.add(step)
+        if found.steps:
+            yield found.steps
 
     def _round(self, steps: list[Step]) -> Iterator[str]:
         """The lines of steps between which nobody waits."""
@@ -139,9 +166,12 @@ class TrainingBody(Body):
         """The parts of a thread, one after the other."""
         yield "for part in range(thread, active, threads):"
         yield f"{INDENT}low, high = rows_of_part({self._names[BATCH]}, part, parts)"
+        lines = list(self.lines(steps, self._own))
+        used = words(lines)
         for label in self._summed(steps):
-            yield f"{INDENT}{self._own[label]} = {self._given(label)}[part]"
-        yield from (INDENT + line for line in self.lines(steps, self._own))
+            if self._own[label] in used:
+                yield f"{INDENT}{self._own[label]} = {self._given(label)}[part]"
+        yield from (INDENT + line for line in lines)
 
     def _way(self, step: Step) -> Literal["parts", "shared", "first"]:
         """Whether a step is done for each part, each thread does its share of it, or the first
@@ -150,6 +180,10 @@ class TrainingBody(Body):
         if isinstance(step, Rows) or (isinstance(step, Fill) and step.label in self._sums):
             return "parts"
         return "shared" if self._shared_by(step) else "first"
+
+    def _may_join(self, found: Gathered, step: Step) -> bool:
+        """Whether a step need not wait for any of those of a round."""
+        return found.apart_from(step) or all(self._may_follow(step, s) for s in found.steps)
 
     def _may_follow(self, step: Step, other: Step) -> bool:
         """Whether a step need not wait for another: they use different tensors, or each thread does
@@ -166,11 +200,12 @@ class TrainingBody(Body):
         flat = self.flat(step) if isinstance(step, Nest) else None
         return flat[0] if flat else None
 
-    def _may_use(self, step: Step, label: Symbol) -> bool:
-        """Whether a step need not wait until a sum is added up: each thread uses the elements that
+    def _may_use(self, step: Step, added: set[Symbol]) -> bool:
+        """Whether a step need not wait until sums are added up: each thread uses the elements that
         it has added up itself.
         """
-        return label not in touched(step) or self._shared_by(step) == self._size(label)
+        used = added.intersection(touched(step))
+        return all(self._shared_by(step) == self._size(label) for label in used)
 
     def _size(self, label: Symbol) -> int:
         return prod(int(extent(axis)) for axis in self._sums[label].axes)
@@ -186,7 +221,7 @@ class TrainingBody(Body):
             ends = {label: self.bounds(self._size(label)) for label in labels}
             calls = [Call("add_up", (self._given(x), "active", *ends[x])) for x in labels]
             yield "if active > 1:"
-            yield from (INDENT + line for line in self._stages(calls))
+            yield from (INDENT + line for line in self._stages(calls, self._names))
 
     def bounds(self, size: int) -> tuple[str, str]:
         """The range of a loop of so many turns: this thread's share."""
