@@ -8,8 +8,7 @@ import numba
 import numpy as np
 import pytest
 from symprop.backends import numba_vector as v
-from symprop.backends.numba_math import exp, tanh
-from symprop.backends.numba_vector import (
+from symprop.backends.numba_lanes import (
     either,
     every,
     first,
@@ -22,6 +21,7 @@ from symprop.backends.numba_vector import (
     total,
     where,
 )
+from symprop.backends.numba_math import exp, tanh
 
 CANARY = -77.0
 

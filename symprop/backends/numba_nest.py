@@ -81,7 +81,7 @@ class Kernel:
     lines: tuple[str, ...]
     labels: tuple[Expr, ...]
     parameters: tuple[int, ...]
-    comments: tuple[str, ...] = ()
+    notes: tuple[Equation | str, ...] = ()
     decorator: str = "kernel"
 
     @property
@@ -100,7 +100,8 @@ class Kernel:
             re.sub(r"‹(\d+)›", lambda found: names[self.labels[int(found[1])]], line)
             for line in self.lines
         )
-        comments = (f"# {comment}" for comment in self.comments)
+        found = (note if isinstance(note, str) else comment(note) for note in self.notes)
+        comments = dict.fromkeys(f"# {note}" for note in found)
         head = f"def {name}({', '.join(names[label] for label in self.arguments)}):"
         return "\n".join((*comments, f"@{self.decorator}", head, *body)) + "\n"
 
@@ -136,10 +137,10 @@ class NestWriter:
         ):
             later = (*values[number + 1 :], *self._shared.values())
             self._statement(number, statement, value, Symbol(f"r_{number}") in _symbols(later))
-        comments = dict.fromkeys(comment(s.source) for s in self._nest.statements)
+        notes = dict.fromkeys(s.source for s in self._nest.statements)
         body = tuple(self._render(0))
         parameters = (n for label, n in self._tokens.items() if label not in self._nest.loops)
-        return Kernel(body, tuple(self._tokens), tuple(parameters), tuple(comments))
+        return Kernel(body, tuple(self._tokens), tuple(parameters), tuple(notes))
 
     def _render(self, level: int) -> Iterable[str]:
         indent = INDENT * (level + 1)

@@ -17,7 +17,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
-from numba.extending import intrinsic, lower_builtin, models, register_model
+from numba.extending import lower_builtin, models, register_model
 
 FLAGS = ("arcp", "contract", "nsz")
 """What LLVM may do: sums keep their order, as it was chosen; tests for NaN and infinity work."""
@@ -71,7 +71,7 @@ def splat(build: ir.IRBuilder, number: Any, lanes: int) -> Any:
     return build.shuffle_vector(first, kind(ir.Undefined), every)
 
 
-def _widened(build: ir.IRBuilder, kinds: Any, given: Any, lanes: int) -> list[Any]:
+def widened(build: ir.IRBuilder, kinds: Any, given: Any, lanes: int) -> list[Any]:
     """The values as vectors."""
     return [
         value if isinstance(kind, (Vector, Mask)) else splat(build, value, lanes)
@@ -79,7 +79,7 @@ def _widened(build: ir.IRBuilder, kinds: Any, given: Any, lanes: int) -> list[An
     ]
 
 
-def _vector_of(kinds: Any) -> Vector | None:
+def vector_of(kinds: Any) -> Vector | None:
     """The vector type among some types, if there is one."""
     return next((kind for kind in kinds if isinstance(kind, Vector)), None)
 
@@ -89,7 +89,7 @@ def _declare(function: Any, result: Callable[[Vector], Any], arity: int) -> None
 
     class Template(AbstractTemplate):  # type: ignore[misc, unused-ignore]
         def generic(self, given: Any, _named: Any) -> Any:
-            vector = _vector_of(given)
+            vector = vector_of(given)
             return signature(result(vector), *given) if vector and len(given) == arity else None
 
     infer_global(function)(Template)
@@ -100,7 +100,7 @@ def _lower(function: Any, arity: int, write: Callable[..., Any]) -> None:
 
     def lowered(_context: Any, build: ir.IRBuilder, sig: Any, given: Any) -> Any:
         lanes = next(kind.lanes for kind in sig.args if isinstance(kind, Vector))
-        return write(build, *_widened(build, sig.args, given, lanes))
+        return write(build, *widened(build, sig.args, given, lanes))
 
     shapes = (
         [(Vector,)]
@@ -121,7 +121,7 @@ def _comparison(relation: str) -> Callable[..., Any]:
 
 
 def _absolute(build: ir.IRBuilder, value: Any) -> Any:
-    return _call(build, "fabs", value.type, value)
+    return call_llvm(build, "fabs", value.type, value)
 
 
 ARITHMETIC: tuple[tuple[Any, str], ...] = (
@@ -160,7 +160,7 @@ def suffix(kind: Any) -> str:
     return "f32" if isinstance(kind, ir.FloatType) else "f64"
 
 
-def _call(build: ir.IRBuilder, name: str, result: Any, *given: Any, flags: Any = ()) -> Any:
+def call_llvm(build: ir.IRBuilder, name: str, result: Any, *given: Any, flags: Any = ()) -> Any:
     """One of LLVM's intrinsics for the type of the first vector given."""
     vector = next((v.type for v in given if isinstance(v.type, ir.VectorType)), given[0].type)
     kind = ir.FunctionType(result, [value.type for value in given])
@@ -204,154 +204,3 @@ def write(build: ir.IRBuilder, value: Any, place: Any, mask: Any = None) -> None
         f"llvm.masked.store.{suffix(kind)}.p0",
     )
     build.call(function, given)
-
-
-def _place(
-    context: Any, build: ir.IRBuilder, kind: Any, array: Any, index_kind: Any, index: Any
-) -> Any:
-    """Where an element lies."""
-    whole = isinstance(index_kind, types.BaseTuple)
-    picks = cgutils.unpack_tuple(build, index, len(index_kind)) if whole else [index]
-    struct = context.make_array(kind)(context, build, value=array)
-    return cgutils.get_item_pointer(context, build, kind, struct, picks, wraparound=False)
-
-
-@intrinsic  # type: ignore[misc, unused-ignore]
-def load(_context: Any, a: Any, at: Any) -> Any:
-    """The vector that begins at an element."""
-
-    def generate(context: Any, build: ir.IRBuilder, sig: Any, given: Any) -> Any:
-        place = _place(context, build, a, given[0], at, given[1])
-        return read(build, place, context.get_value_type(sig.return_type))
-
-    return Vector(a.dtype)(a, at), generate
-
-
-@intrinsic  # type: ignore[misc, unused-ignore]
-def load_some(_context: Any, count: Any, a: Any, at: Any) -> Any:
-    """The first numbers of the vector that begins at an element, then zeros."""
-    vector = Vector(a.dtype)
-
-    def generate(context: Any, build: ir.IRBuilder, _sig: Any, given: Any) -> Any:
-        place = _place(context, build, a, given[1], at, given[2])
-        mask = lane_mask(build, given[0], vector.lanes)
-        return read(build, place, context.get_value_type(vector), mask)
-
-    return vector(types.intp, a, at), generate
-
-
-@intrinsic  # type: ignore[misc, unused-ignore]
-def store(_context: Any, a: Any, at: Any, value: Any) -> Any:
-    """Put a vector from an element on."""
-
-    def generate(context: Any, build: ir.IRBuilder, sig: Any, given: Any) -> Any:
-        place = _place(context, build, a, given[0], at, given[1])
-        (vector,) = _widened(build, [value], [given[2]], LANES[str(a.dtype)])
-        write(build, vector, place)
-        return context.get_dummy_value()
-
-    return types.void(a, at, value), generate
-
-
-@intrinsic  # type: ignore[misc, unused-ignore]
-def store_some(_context: Any, count: Any, a: Any, at: Any, value: Any) -> Any:
-    """Put the first numbers of a vector from an element on."""
-    lanes = LANES[str(a.dtype)]
-
-    def generate(context: Any, build: ir.IRBuilder, _sig: Any, given: Any) -> Any:
-        place = _place(context, build, a, given[1], at, given[2])
-        (vector,) = _widened(build, [value], [given[3]], lanes)
-        write(build, vector, place, lane_mask(build, given[0], lanes))
-        return context.get_dummy_value()
-
-    return types.void(types.intp, a, at, value), generate
-
-
-@intrinsic  # type: ignore[misc, unused-ignore]
-def every(_context: Any, number: Any) -> Any:
-    """A vector with the same number in every lane."""
-    vector = Vector(number)
-
-    def generate(_context: Any, build: ir.IRBuilder, _sig: Any, given: Any) -> Any:
-        return splat(build, given[0], vector.lanes)
-
-    return vector(number), generate
-
-
-@intrinsic  # type: ignore[misc, unused-ignore]
-def where(_context: Any, condition: Any, u: Any, v: Any) -> Any:
-    """u in the lanes where the condition holds, else v."""
-    kinds = (condition, u, v)
-    masked = next((k for k in kinds if isinstance(k, (Mask, Vector))), None)
-    result = _vector_of(kinds) or (Vector(u) if masked else u)
-
-    def generate(_context: Any, build: ir.IRBuilder, _sig: Any, given: Any) -> Any:
-        if masked is None:
-            return build.select(*given)
-        values = _widened(build, kinds[1:], given[1:], masked.lanes)
-        return build.select(given[0], *values)
-
-    return result(*kinds), generate
-
-
-@intrinsic  # type: ignore[misc, unused-ignore]
-def either(_context: Any, u: Any, v: Any) -> Any:
-    """Whether one of two conditions holds."""
-    masked = next((k for k in (u, v) if isinstance(k, Mask)), None)
-
-    def generate(_context: Any, build: ir.IRBuilder, _sig: Any, given: Any) -> Any:
-        values = _widened(build, (u, v), given, masked.lanes) if masked else given
-        return build.or_(*values)
-
-    return (masked or types.boolean)(u, v), generate
-
-
-@intrinsic  # type: ignore[misc, unused-ignore]
-def first(_context: Any, count: Any, value: Any, other: Any) -> Any:
-    """The first lanes of a value, another number in those after them."""
-    vector = value if isinstance(value, Vector) else Vector(value)
-
-    def generate(_context: Any, build: ir.IRBuilder, _sig: Any, given: Any) -> Any:
-        u, v = _widened(build, (value, other), given[1:], vector.lanes)
-        return build.select(lane_mask(build, given[0], vector.lanes), u, v)
-
-    return vector(types.intp, value, other), generate
-
-
-@intrinsic  # type: ignore[misc, unused-ignore]
-def total(_context: Any, value: Any) -> Any:
-    """The sum of the lanes."""
-
-    def generate(context: Any, build: ir.IRBuilder, _sig: Any, given: Any) -> Any:
-        number = context.get_value_type(value.dtype)
-        return _call(build, "vector.reduce.fadd", number, number(0.0), given[0], flags=("reassoc",))
-
-    return value.dtype(value), generate
-
-
-@intrinsic  # type: ignore[misc, unused-ignore]
-def largest(_context: Any, value: Any) -> Any:
-    """The largest lane; NaN if there is one."""
-
-    def generate(_context: Any, build: ir.IRBuilder, _sig: Any, given: Any) -> Any:
-        found, distance = given[0], value.lanes // 2
-        lanes = ir.VectorType(ir.IntType(32), value.lanes)
-        while distance:
-            moved = lanes([(n + distance) % value.lanes for n in range(value.lanes)])
-            other = build.shuffle_vector(found, found, moved)
-            undefined = build.fcmp_unordered("uno", other, other)
-            larger = build.or_(build.fcmp_ordered(">", other, found), undefined)
-            found, distance = build.select(larger, other, found), distance // 2
-        return build.extract_element(found, ir.IntType(32)(0))
-
-    return value.dtype(value), generate
-
-
-@intrinsic  # type: ignore[misc, unused-ignore]
-def sqrt(_context: Any, value: Any) -> Any:
-    """The square root of a number or of every lane."""
-
-    def generate(_context: Any, build: ir.IRBuilder, _sig: Any, given: Any) -> Any:
-        return _call(build, "sqrt", given[0].type, given[0], flags=FLAGS)
-
-    return value(value), generate
