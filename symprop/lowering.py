@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from symprop.errors import ArgumentError, ArgumentTypeError
+
 
 @dataclass(frozen=True)
 class Lowering:
@@ -31,6 +33,12 @@ class Lowering:
     blocks: bool = True
     shared_memory: bool = True
     threads: int = 0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.threads, bool) or not isinstance(self.threads, int):
+            raise ArgumentTypeError(f"Lowering: threads: expected a number, got {self.threads!r}")
+        if self.threads < 0:
+            raise ArgumentError(f"Lowering: threads: expected at least 0, got {self.threads}")
 
 
 EVERYTHING = Lowering()

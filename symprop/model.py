@@ -31,6 +31,7 @@ from symprop.history import History
 from symprop.initializers import INITIALIZERS
 from symprop.layers.base import flag, positive_integer
 from symprop.losses import Labels
+from symprop.lowering import EVERYTHING, Lowering
 from symprop.network import Network
 from symprop.optimizers import optimizer as optimizer_object
 from symprop.tensor import Tensor
@@ -54,7 +55,7 @@ class Model:
     ``optimizer`` is a name or an object such as ``SGD(0.1)``; ``dtype`` "float32" or "float64";
     ``seed`` starts the generator of the parameters and of the shuffling (the same seed, versions
     and machine give the same bits); ``backend`` "numba" (compiled) or "numpy" (the interpreter,
-    slow).
+    slow); ``lowering`` says which optimizations compiled code may use, by default all.
 
     ``history`` is the History of the latest ``fit``, also of one that was interrupted.
 
@@ -75,6 +76,7 @@ class Model:
         dtype: Any = "float32",
         seed: int = 0,
         backend: str = "numba",
+        lowering: Lowering = EVERYTHING,
     ):
         if not isinstance(backend, str):
             raise ArgumentTypeError(f"backend: expected a name, got {backend!r}")
@@ -83,6 +85,9 @@ class Model:
         self.dtype = data_type(dtype)
         self.seed = seed_number(seed)
         self.backend = known_name("backend", backend, BACKENDS)
+        if not isinstance(lowering, Lowering):
+            raise ArgumentTypeError(f"lowering: expected a Lowering, got {lowering!r}")
+        self.lowering = lowering
         self.history = History()
         self._pace, self._slow = 1, True
         self._running: Future[None] | None = None
@@ -282,7 +287,9 @@ class Model:
             return NumpyExecutable(self.network, self.optimizer, self.dtype, self._values)
         from symprop.backends.numba import NumbaExecutable
 
-        return NumbaExecutable(self.network, self.optimizer, self.dtype, self._values)
+        return NumbaExecutable(
+            self.network, self.optimizer, self.dtype, self._values, self.lowering
+        )
 
     def _data(self, x: Any, y: Any) -> tuple[Array, Array]:
         inputs = input_array(self.network, x, self.dtype)

@@ -14,6 +14,7 @@ from symprop.errors import ArgumentTypeError, DeclarationError
 from symprop.layers import Layer
 from symprop.layers.base import positive_integer
 from symprop.losses import loss
+from symprop.lowering import EVERYTHING, Lowering
 from symprop.optimizers import optimizer
 from symprop.passes import simplify_gradients
 from symprop.printable import Printable
@@ -195,12 +196,17 @@ class Network(Printable):
         return check_hand_derivation(self, formulas)
 
     def compile(
-        self, optimizer: Any = "sgd", dtype: str = "float32", seed: int = 0, backend: str = "numba"
+        self,
+        optimizer: Any = "sgd",
+        dtype: str = "float32",
+        seed: int = 0,
+        backend: str = "numba",
+        lowering: Lowering = EVERYTHING,
     ) -> Model:
         """A model to train: arrays for the parameters and compiled code for every program."""
         from symprop.model import Model
 
-        return Model(self, optimizer=optimizer, dtype=dtype, seed=seed, backend=backend)
+        return Model(self, optimizer, dtype, seed, backend, lowering)
 
 
 def _in_words(layer: Layer) -> str:

@@ -114,3 +114,19 @@ def test_one_code_serves_every_batch_size() -> None:
     for size in (1, 7, 64):
         executable.train(Batches.of(x, y, np.arange(70), np.empty(0, np.uint64), size, 1), 0, 2)
     assert len(executable._module.train.overloads) == 1
+
+
+@pytest.mark.parametrize(("threads", "words"), [(-1, "at least 0, got -1"), (1.5, "a number")])
+def test_a_number_of_threads_is_checked(threads: Any, words: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=f"Lowering: threads: expected {words}"):
+        Lowering(threads=threads)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_code_does_not_grow_with_depth(optimizer: str) -> None:
+    sources = []
+    for layers in (8, 16):
+        net = Network([Dense(16, "tanh")] * layers + [Dense(2)], inputs=16, loss="mse")
+        made = NumbaExecutable(net, net.compile(optimizer).optimizer, "float32", {})
+        sources.append(len(made.source.splitlines()))
+    assert sources[0] == sources[1]

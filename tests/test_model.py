@@ -156,6 +156,11 @@ def test_other_calls_check_their_data(call):
         ({"optimizer": Adam}, ArgumentTypeError, "optimizer: expected a name or an object such as"),
         ({"dtype": "float"}, UnknownNameError, "dtype: unknown name 'float'; did you mean"),
         ({"seed": -1}, ArgumentError, "seed: expected at least 0, got -1"),
+        (
+            {"lowering": {"blocks": False}},
+            ArgumentTypeError,
+            "lowering: expected a Lowering, got {",
+        ),
     ],
 )
 def test_compile_checks_its_settings(settings, error, words):

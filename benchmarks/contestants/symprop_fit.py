@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from symprop import SGD, Adam, Dense, Network
-from symprop.backends.numba import NumbaExecutable
 from symprop.lowering import Lowering
 from symprop.model import Model
 
@@ -29,11 +28,9 @@ def compiled(
     threads there comes before ``threads``.
     """
     net, rule = network(workload), OPTIMIZERS[optimizer]
-    model = net.compile(optimizer=rule, dtype=workload.dtype, seed=0)
-    model.set_parameters(parameters(workload))
     lowering = Lowering(**{"threads": threads, **(off or {})})
-    # compile() has no settings: the executable that a model makes at first use is set before
-    model._executable = NumbaExecutable(net, rule, model.dtype, model.values, lowering)
+    model = net.compile(optimizer=rule, dtype=workload.dtype, seed=0, lowering=lowering)
+    model.set_parameters(parameters(workload))
     return model
 
 

@@ -26,6 +26,8 @@ from symprop.backends.numba_vector import LANES, vector_bytes
 
 INDEX = ir.IntType(64)
 LANE = ir.IntType(32)
+LATENCY = 4
+"""Multiply-adds that must be under way so that none waits for another."""
 
 
 def tile_rows() -> int:
@@ -95,27 +97,58 @@ class Tile:
     def write(self, a: Any, b: Any, c: Any, count: Any, columns: Any, add: Any) -> None:
         """Sum up the block; a, b and c are each a start and the distances between rows, and for a
         also between summed numbers.
+
+        Of a block with few sums several are kept, of every second number, say: a multiply-add takes
+        as long as LATENCY others.
         """
         build, masks = self.build, self.masks(columns)
-        sums = [
-            [cgutils.alloca_once(build, self.vector) for _ in range(self.vectors)]
-            for _ in range(self.rows)
-        ]
-        for total in (total for row in sums for total in row):
-            build.store(self.vector([0.0] * self.lanes), total)
+        sets = [self._zeros() for _ in range(max(1, LATENCY // (self.rows * self.vectors)))]
         starts = [self.at(a[0], build.mul(a[1], INDEX(i))) for i in range(self.rows)]
-        with cgutils.for_range(build, count) as loop:
-            row = self.at(b[0], build.mul(loop.index, b[1]))
-            right = [self.load(self.at(row, n * self.lanes), mask) for n, mask in enumerate(masks)]
-            step = build.mul(loop.index, a[2])
-            for start, totals in zip(starts, sums, strict=True):
-                left = self.splat(build.load(self.at(start, step), typ=self.number), self.vector)
-                self._accumulate(left, right, totals)
+        whole = build.and_(count, INDEX(-len(sets)))
+        for first, end, sums in ((INDEX(0), whole, sets), (whole, count, sets[:1])):
+            step = INDEX(len(sums))
+            with cgutils.for_range_slice(build, first, end, step, INDEX) as (index, _):
+                for n, totals in enumerate(sums):
+                    self._add_term(build.add(index, INDEX(n)), starts, a, b, masks, totals)
+            if len(sets) == 1:
+                break
+        sums = self._joined(sets)
         with build.if_else(add) as (more, new):
             with more:
                 self._put(sums, c, masks, add=True)
             with new:
                 self._put(sums, c, masks, add=False)
+
+    def _zeros(self) -> list[list[Any]]:
+        """Places for the sums, which LLVM makes registers of."""
+        return [
+            [
+                cgutils.alloca_once_value(self.build, self.vector([0.0] * self.lanes))
+                for _ in range(self.vectors)
+            ]
+            for _ in range(self.rows)
+        ]
+
+    def _add_term(
+        self, k: Any, starts: list[Any], a: Any, b: Any, masks: list[Any], sums: list[list[Any]]
+    ) -> None:
+        """Add A[i, k]·B[k, j] to every sum."""
+        build = self.build
+        row, place = self.at(b[0], build.mul(k, b[1])), build.mul(k, a[2])
+        right = [self.load(self.at(row, n * self.lanes), mask) for n, mask in enumerate(masks)]
+        for start, totals in zip(starts, sums, strict=True):
+            left = self.splat(build.load(self.at(start, place), typ=self.number), self.vector)
+            self._accumulate(left, right, totals)
+
+    def _joined(self, sets: list[list[list[Any]]]) -> list[list[Any]]:
+        """The first of several sets of sums, the others added to it."""
+        first, *others = sets
+        for other in others:
+            for totals, more in zip(first, other, strict=True):
+                for total, value in zip(totals, more, strict=True):
+                    both = (self.build.load(place, typ=self.vector) for place in (total, value))
+                    self.build.store(self.build.fadd(*both), total)
+        return first
 
     def _accumulate(self, left: Any, right: list[Any], totals: list[Any]) -> None:
         for column, total in zip(right, totals, strict=True):
@@ -282,8 +315,8 @@ def _transpose(lanes: int) -> Any:
     @compiled
     def transpose(A, a_row, C, c_row, start, stop, columns):  # type: ignore[no-untyped-def]
         if (stop - start) * columns < 8 * lanes:
-            for i in range(start, stop):
-                for j in range(columns):
+            for j in range(columns):
+                for i in range(start, stop):
                     C[j, i] = A[i, j]
             return
         for i in range(start, stop, lanes):

@@ -213,7 +213,7 @@ class TrainingBody(Body):
     def _summed(self, steps: list[Step]) -> list[Symbol]:
         """The sums over rows that are complete but for being added up."""
         labels = {label for step in steps if isinstance(step, Rows) for label in written(step)}
-        return sorted(labels & set(self._sums), key=str)
+        return [label for label in self._sums if label in labels]
 
     def _added(self, labels: list[Symbol]) -> Iterator[str]:
         """Add up the sums of the parts."""
