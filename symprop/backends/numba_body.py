@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
-from itertools import groupby
 from math import prod
 from typing import Protocol
 
@@ -32,8 +31,6 @@ LEAST, MOST = 32, 512
 """Rows of a block: fewer would not fill the tiles of products, more than this gains nothing."""
 
 
-LEAST_LAYERS = 3
-"""So many sequences that differ in their arrays only become a loop over a table."""
 VIEWS = ("line", "matrix", "cube")
 """The functions that make an array of an address, by the number of its axes."""
 
@@ -105,25 +102,20 @@ class Body:
 
     def _stages(self, calls: Sequence[Call], names: Names) -> Iterator[str]:
         """The calls, those of equal layers in a loop over a table of their arrays."""
-        for run in repeated(calls):
-            for _, found in groupby(run, lambda sequence: self._views(sequence, names)):
-                yield from self._stage(list(found), names)
 
-    def _views(self, sequence: Sequence[Call], names: Names) -> tuple[object, ...]:
-        """The arguments of a sequence, arrays by how one is made of an address."""
-        pieces = {text: self.piece(text, names) for text in arguments_of(sequence)}
-        return tuple(self._view(piece) if piece else text for text, piece in pieces.items())
+        def kind(text: str) -> object:
+            piece = self.piece(text, names)
+            return self._view(piece) if piece else text
 
-    def _stage(self, run: Sequence[Sequence[Call]], names: Names) -> Iterator[str]:
-        """Sequences that differ in their arrays only."""
-        if len(run) < LEAST_LAYERS or None in self._views(run[0], names):
-            yield from (str(call) for sequence in run for call in sequence)
-            return
-        stage = run[0][0].name
-        if len(run[0]) > 1:
-            stage = self._module.shared("stage", _stage_kernel(run[0]))
-        yield f"for layer in range({len(run)}):"
-        yield f"{INDENT}{Call(stage, self._picked(run, names))}"
+        for run in repeated(calls, kind):
+            if len(run) == 1 or None in map(kind, arguments_of(run[0])):
+                yield from (str(call) for sequence in run for call in sequence)
+                continue
+            stage = run[0][0].name
+            if len(run[0]) > 1:
+                stage = self._module.shared("stage", _stage_kernel(run[0]))
+            yield f"for layer in range({len(run)}):"
+            yield f"{INDENT}{Call(stage, self._picked(run, names))}"
 
     def _picked(self, run: Sequence[Sequence[Call]], names: Names) -> tuple[str, ...]:
         """The arguments of equal layers, those that differ picked from a new table."""

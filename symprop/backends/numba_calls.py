@@ -7,9 +7,10 @@ shallow one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+Kind = Callable[[str], object]
 LEAST, LONGEST = 3, 40
 """How often a sequence must repeat, and how many calls it may have."""
 
@@ -25,36 +26,40 @@ class Call:
         return f"{self.name}({', '.join(self.arguments)})"
 
 
-def repeated(calls: Sequence[Call]) -> Iterator[list[Sequence[Call]]]:
-    """The calls in order, cut into sequences that are equal up to their arguments, as often as
-    they follow one another; a call that does not repeat comes alone.
+def repeated(calls: Sequence[Call], kind: Kind) -> Iterator[list[Sequence[Call]]]:
+    """The calls in order, cut into sequences that are equal up to arguments of the same ``kind``,
+    as often as they follow one another; a call that does not repeat comes alone.
     """
     start = 0
     while start < len(calls):
         lengths = range(1, min(LONGEST, (len(calls) - start) // LEAST) + 1)
-        counts = {length: _count(calls, start, length) for length in lengths}
+        counts = {length: _count(calls, start, length, kind) for length in lengths}
         length = max(counts, key=lambda n: (counts[n] - 1) * n, default=1)
-        if counts.get(length, 1) < LEAST:
-            length = 1
         count = counts.get(length, 1)
+        if count < LEAST:
+            length = count = 1
         yield [calls[start + n * length : start + (n + 1) * length] for n in range(count)]
         start += count * length
 
 
-def _count(calls: Sequence[Call], start: int, length: int) -> int:
+def _count(calls: Sequence[Call], start: int, length: int, kind: Kind) -> int:
     """How often the sequence of this length that starts here comes in a row."""
     if calls[start].name != calls[start + length].name:
         return 1
-    first, count = _shape(calls[start : start + length]), 1
-    while _shape(calls[start + count * length : start + (count + 1) * length]) == first:
+    first, count = _shape(calls[start : start + length], kind), 1
+    while _shape(calls[start + count * length : start + (count + 1) * length], kind) == first:
         count += 1
     return count
 
 
-def _shape(calls: Sequence[Call]) -> tuple[tuple[str, tuple[int, ...]], ...]:
-    """The calls with their arguments numbered in order of first occurrence."""
-    numbers = {argument: n for n, argument in enumerate(arguments_of(calls))}
-    return tuple((call.name, tuple(map(numbers.__getitem__, call.arguments))) for call in calls)
+def _shape(calls: Sequence[Call], kind: Kind) -> tuple[object, ...]:
+    """The calls with their arguments numbered in order of first occurrence, and of what kind these
+    are.
+    """
+    arguments = arguments_of(calls)
+    numbers = {argument: n for n, argument in enumerate(arguments)}
+    shapes = ((call.name, tuple(map(numbers.__getitem__, call.arguments))) for call in calls)
+    return (*shapes, *map(kind, arguments))
 
 
 def arguments_of(calls: Sequence[Call]) -> tuple[str, ...]:
