@@ -129,7 +129,7 @@ import sys
 import numba
 import numpy as np
 from symprop.backends.numba_compile import Compiled
-from symprop.backends.numba_product import Apart
+from symprop.backends.numba_kernels import Apart
 
 def made(factor):
     @numba.njit(pipeline_class=Apart, no_cpython_wrapper=True, no_cfunc_wrapper=True)

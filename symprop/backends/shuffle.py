@@ -24,7 +24,7 @@ def begin_epoch(order: Any, rows: Any, seeds: Any, epoch: int) -> None:
     >>> with np.errstate(over="ignore"):  # the arithmetic is that of 64 bits
     ...     begin_epoch(order, np.arange(5), np.array([7], np.uint64), 0)
     >>> order
-    array([1, 2, 0, 4, 3])
+    array([3, 4, 2, 0, 1])
     """
     for i in range(len(rows)):
         order[i] = rows[i]
