@@ -154,7 +154,6 @@ class Model:
             try:
                 self._train_on(batches, together * per_epoch)
             except KeyboardInterrupt:
-                self._settle()
                 finished = batches.done[0] // per_epoch
                 if data.held_out is None:
                     self.history.records.extend(_losses(batches)[:finished])

@@ -203,10 +203,13 @@ class NumbaExecutable:
         barrier = np.zeros(ROOM, np.int64)
         given = entry.training(self._values, size, parts)
 
-        def run(begin: int, end: int, threads: int) -> None:
+        def calls(begin: int, end: int, threads: int) -> list[list[Any]]:
             shared = (begin, end, size, *every, parts)
-            calls = [[*shared, n, threads, barrier, *drawn, *given[n]] for n in range(threads)]
-            self._module.prepare(entry.name, calls[0])
-            together([partial(self._module.call, entry.name, call) for call in calls])
+            return [[*shared, n, threads, barrier, *drawn, *given[n]] for n in range(threads)]
 
+        def run(begin: int, end: int, threads: int) -> None:
+            found = calls(begin, end, threads)
+            together([partial(self._module.call, entry.name, call) for call in found])
+
+        self._module.prepare(entry.name, calls(first, last, 1)[0])
         self._threads.run(run, first, last, parts)

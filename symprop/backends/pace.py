@@ -6,13 +6,16 @@ other work. So now and then the other way is tried for a moment. The bits are th
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 
 from symprop.backends import in_another_thread
 
-TRIAL = 16
-"""Of so many batches one is run the other way to compare, and one call in so many has a trial."""
+SHORT = 0.004
+"""Seconds of work below which another thread is not worth its start, some 0.2 ms."""
+SHARE, MOST_CALLS = 16, 16
+"""A trial takes one of so many batches; one in so many calls has one while nothing changes."""
 Run = Callable[[int, int, int], None]
 
 
@@ -21,25 +24,33 @@ class Threads:
 
     def __init__(self) -> None:
         self._seconds: dict[int, float] = {}
-        self._calls = 0
+        self._chosen, self._until, self._interval = 1, 0, 1
 
     def run(self, run: Run, first: int, last: int, parts: int) -> None:
         """Call ``run(begin, end, threads)`` for the batches of a range, some of them as a trial."""
-        if parts == 1:
-            run(first, last, 1)
+        if self._chosen not in (1, parts):
+            self._chosen = 1
+        expected = self._seconds.get(1, 0.0)
+        if parts == 1 or (last - first) * expected < SHORT:
+            self._timed(run, first, last, 1)
             return
-        self._calls += 1
-        chosen = self._faster(parts)
-        if len(self._seconds) < 2 or self._calls % TRIAL == 0:
-            middle = first + max(1, (last - first) // TRIAL)
-            self._timed(run, first, min(middle, last), parts + 1 - chosen)
-            first = min(middle, last)
+        self._until -= 1
+        if self._until <= 0:
+            least = math.ceil(SHORT / 2 / expected)
+            middle = min(last, first + max((last - first) // SHARE, least))
+            self._timed(run, first, middle, parts + 1 - self._chosen)
+            self._choose(parts)
+            first = middle
         if first < last:
-            self._timed(run, first, last, chosen)
+            self._timed(run, first, last, self._chosen)
 
-    def _faster(self, parts: int) -> int:
-        single = self._seconds.get(1, float("inf"))
-        return parts if self._seconds.get(parts, 0.0) < single else 1
+    def _choose(self, parts: int) -> None:
+        """Take what was faster; try again soon after a change, and ever later without one."""
+        before = self._chosen
+        self._chosen = min((1, parts), key=lambda n: self._seconds.get(n, math.inf))
+        changed = self._chosen != before
+        self._interval = 1 if changed else min(MOST_CALLS, 2 * self._interval)
+        self._until = self._interval
 
     def _timed(self, run: Run, first: int, last: int, threads: int) -> None:
         start = time.perf_counter()
