@@ -97,6 +97,16 @@ def test_optimizations_keep_the_interpreters_values(name: str, lowering: Lowerin
         np.testing.assert_allclose(mine[label], array, rtol=1e-8, atol=1e-10, err_msg=label)
 
 
+class With:
+    """Runs every range of batches with so many threads."""
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+
+    def run(self, run: Any, first: int, last: int, _parts: int) -> None:
+        run(first, last, self.threads)
+
+
 @pytest.mark.parametrize("parts", [2, 3])
 def test_bits_depend_on_the_parts_of_a_batch_not_on_the_threads(parts: int) -> None:
     net = NETWORKS["odd"]
@@ -107,8 +117,7 @@ def test_bits_depend_on_the_parts_of_a_batch_not_on_the_threads(parts: int) -> N
             net, SGD(0.01), "float32", as_float32(mine), Lowering(threads=parts)
         )
         assert executable._entries["train"].parts(BATCH) == parts
-        chosen = lambda run, first, last, _parts, n=threads: run(first, last, n)
-        executable._threads.run = chosen  # type: ignore[method-assign]
+        executable._threads = With(threads)  # type: ignore[assignment]
         losses = trained(executable, net).tobytes()
         found.append((losses, {k: v.tobytes() for k, v in executable._values.items()}))
     assert found[0] == found[1]

@@ -14,8 +14,10 @@ from symprop.backends import in_another_thread
 
 SHORT = 0.004
 """Seconds of work below which another thread is not worth its start, some 0.2 ms."""
-SHARE, MOST_CALLS = 16, 16
-"""A trial takes one of so many batches; one in so many calls has one while nothing changes."""
+SINGLE, SEVERAL = 2, 16
+"""While nothing changes, one in so many calls has a trial: with one thread chosen, with several.
+The one that waits for others suffers most from other work, which may soon be over.
+"""
 Run = Callable[[int, int, int], None]
 
 
@@ -36,8 +38,7 @@ class Threads:
             return
         self._until -= 1
         if self._until <= 0:
-            least = math.ceil(SHORT / 2 / expected)
-            middle = min(last, first + max((last - first) // SHARE, least))
+            middle = min(last, first + math.ceil(SHORT / 2 / expected))
             self._timed(run, first, middle, parts + 1 - self._chosen)
             self._choose(parts)
             first = middle
@@ -49,7 +50,8 @@ class Threads:
         before = self._chosen
         self._chosen = min((1, parts), key=lambda n: self._seconds.get(n, math.inf))
         changed = self._chosen != before
-        self._interval = 1 if changed else min(MOST_CALLS, 2 * self._interval)
+        most = SINGLE if self._chosen == 1 else SEVERAL
+        self._interval = 1 if changed else min(most, 2 * self._interval)
         self._until = self._interval
 
     def _timed(self, run: Run, first: int, last: int, threads: int) -> None:
