@@ -37,13 +37,14 @@ class Threads:
             self._timed(run, first, last, 1)
             return
         self._until -= 1
-        if self._until <= 0:
-            middle = min(last, first + math.ceil(SHORT / 2 / expected))
-            self._timed(run, first, middle, parts + 1 - self._chosen)
+        middle = last
+        if self._until <= 0:  # at the end: what ran before us may be spinning still
+            middle = max(first, last - math.ceil(SHORT / 2 / expected))
+        if first < middle:
+            self._timed(run, first, middle, self._chosen)
+        if middle < last:
+            self._timed(run, middle, last, parts + 1 - self._chosen)
             self._choose(parts)
-            first = middle
-        if first < last:
-            self._timed(run, first, last, self._chosen)
 
     def _choose(self, parts: int) -> None:
         """Take what was faster; try again soon after a change, and ever later without one."""
