@@ -150,3 +150,13 @@ def test_code_does_not_grow_with_depth(optimizer: str) -> None:
         made = NumbaExecutable(net, net.compile(optimizer).optimizer, "float32", {})
         sources.append(len(made.source.splitlines()))
     assert sources[0] == sources[1]
+
+
+@pytest.mark.parametrize(("rows", "size"), [(20_000, 20_000), (4_000, 32)])
+def test_a_float32_loss_is_summed_right_to_a_millionth(rows: int, size: int) -> None:
+    net = Network([Dense(16, "tanh"), Dense(4, "softmax")], inputs=4, loss="cross_entropy")
+    x, y = draw(1, rows, 4).astype("float32"), np.arange(rows) % 4
+    single, double = (net.compile(SGD(1e-30), dtype=t) for t in ("float32", "float64"))
+    double.set_parameters(single.parameters)
+    losses = [m.fit(x, y, batch_size=size, shuffle=False).loss[0] for m in (single, double)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
