@@ -18,7 +18,7 @@ COLOURS = {"symprop": "#0072B2", "jax": "#D55E00", "torch": "#CC79A7", "numpy": 
 MARKERS = {"symprop": "o", "jax": "s", "torch": "^", "numpy": "D"}
 FASTER, SLOWER = "#0072B2", "#D55E00"
 TITLE = (
-    "Time of a training step (forward, backward, SGD update) in float32, less is better; "
+    "Time of a training step (forward, backward, SGD update) in float32, less is better;\n"
     "below, bars upward where symprop is the fastest, downward where it loses"
 )
 LABELLED = (0.2, 0.3, 0.5, 0.7, 2, 3, 5)
