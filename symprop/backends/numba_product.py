@@ -22,7 +22,15 @@ from numba.extending import intrinsic
 
 from symprop.backends import shuffle
 from symprop.backends.numba_kernels import compiled, inlined
-from symprop.backends.numba_vector import LANES, vector_bytes
+from symprop.backends.numba_vector import (
+    LANES,
+    call_llvm,
+    lane_mask,
+    read,
+    splat,
+    vector_bytes,
+    write,
+)
 
 INDEX = ir.IntType(64)
 LANE = ir.IntType(32)
@@ -52,43 +60,16 @@ class Tile:
         offset = INDEX(offset) if isinstance(offset, int) else offset
         return self.build.gep(start, [offset], source_etype=self.number)
 
-    @property
-    def suffix(self) -> str:
-        return f"v{self.lanes}f{8 * self.size}"
-
-    def intrinsic(self, name: str, result: Any, *arguments: Any) -> Any:
-        kind = ir.FunctionType(result, [a.type for a in arguments])
-        function = cgutils.get_or_insert_function(self.build.module, kind, f"llvm.{name}")
-        return self.build.call(function, arguments)
-
     def mask(self, columns: Any) -> Any:
         """The lanes of the last vector that hold columns."""
-        lanes = ir.VectorType(LANE, self.lanes)
         count = self.build.sub(columns, INDEX((self.vectors - 1) * self.lanes))
-        count = self.splat(self.build.trunc(count, LANE), lanes)
-        return self.build.icmp_signed("<", lanes(list(range(self.lanes))), count)
-
-    def splat(self, number: Any, vector: Any) -> Any:
-        """A vector with the same number in every lane."""
-        first = self.build.insert_element(vector(ir.Undefined), number, LANE(0))
-        lanes = ir.VectorType(LANE, self.lanes)
-        return self.build.shuffle_vector(first, vector(ir.Undefined), lanes([0] * self.lanes))
+        return lane_mask(self.build, count, self.lanes)
 
     def load(self, place: Any, mask: Any) -> Any:
-        place = self.build.bitcast(place, self.vector.as_pointer())
-        if mask is None:
-            return self.build.load(place, align=self.size, typ=self.vector)
-        nothing = self.vector([0.0] * self.lanes)
-        name = f"masked.load.{self.suffix}.p0"
-        return self.intrinsic(name, self.vector, place, LANE(self.size), mask, nothing)
+        return read(self.build, place, self.vector, mask)
 
     def store(self, value: Any, place: Any, mask: Any) -> None:
-        place = self.build.bitcast(place, self.vector.as_pointer())
-        if mask is None:
-            self.build.store(value, place, align=self.size)
-        else:
-            name = f"masked.store.{self.suffix}.p0"
-            self.intrinsic(name, ir.VoidType(), value, place, LANE(self.size), mask)
+        write(self.build, value, place, mask)
 
     def masks(self, columns: Any) -> list[Any]:
         last = self.mask(columns) if self.masked else None
@@ -137,7 +118,7 @@ class Tile:
         row, place = self.at(b[0], build.mul(k, b[1])), build.mul(k, a[2])
         right = [self.load(self.at(row, n * self.lanes), mask) for n, mask in enumerate(masks)]
         for start, totals in zip(starts, sums, strict=True):
-            left = self.splat(build.load(self.at(start, place), typ=self.number), self.vector)
+            left = splat(build, build.load(self.at(start, place), typ=self.number), self.lanes)
             self._accumulate(left, right, totals)
 
     def _joined(self, sets: list[list[list[Any]]]) -> list[list[Any]]:
@@ -153,7 +134,7 @@ class Tile:
     def _accumulate(self, left: Any, right: list[Any], totals: list[Any]) -> None:
         for column, total in zip(right, totals, strict=True):
             before = self.build.load(total, typ=self.vector)
-            value = self.intrinsic(f"fma.{self.suffix}", self.vector, left, column, before)
+            value = call_llvm(self.build, "fma", self.vector, left, column, before)
             self.build.store(value, total)
 
     def _put(self, sums: list[list[Any]], c: Any, masks: list[Any], add: bool) -> None:
