@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 from sympy import Expr, Idx, S, Symbol
@@ -30,6 +31,10 @@ from symprop.tensor import Tensor, accesses, extent, indices, label_of, subscrip
 
 ROWS = Symbol("rows", integer=True, positive=True)
 """The number of rows of a block."""
+LARGE = 1 << 14
+"""Numbers of a sum over rows that does not grow from block to block, but is done after all blocks:
+each part of a batch would need so much memory of its own, each block would read and write it.
+"""
 
 
 def in_blocks(steps: Iterable[Step], program: Program, size: Symbol) -> Iterator[Step]:
@@ -108,8 +113,14 @@ class _Finder:
         if isinstance(step, (Gather, Fill)):
             return self._has_rows(step.label)
         if isinstance(step, Gemm):
-            return step.vectors and self._product_by_rows(step)
+            return step.vectors and not self._is_large(step) and self._product_by_rows(step)
         return isinstance(step, Nest) and self._nest_by_rows(step)
+
+    def _is_large(self, step: Gemm) -> bool:
+        """Whether a product gives a large sum over rows."""
+        sizes = [extent(index) for index in indices(step.target)]
+        known = all(size.is_Integer for size in sizes)
+        return known and prod(map(int, sizes)) >= LARGE
 
     def _product_by_rows(self, step: Gemm) -> bool:
         parts = (step.target, step.left, step.right)

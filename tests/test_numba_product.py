@@ -20,8 +20,8 @@ def compiled(request: pytest.FixtureRequest) -> tuple[np.dtype[Any], Any, Any]:
     multiply, turn = getattr(kernels, f"product{bits}"), getattr(kernels, f"transpose{bits}")
 
     @numba.njit
-    def call(A, a_row, a_sum, B, C, rows, columns, count, add):
-        multiply(A, a_row, a_sum, B, B.shape[1], C, C.shape[1], rows, columns, count, add)
+    def call(A, a_row, a_sum, B, C, start, stop, columns, count, add):
+        multiply(A, a_row, a_sum, B, B.shape[1], C, C.shape[1], start, stop, columns, count, add)
 
     @numba.njit
     def transposed(A, C, start, stop, columns):
@@ -50,7 +50,8 @@ def test_products_are_exact_and_touch_nothing_else(compiled: Any, turned: bool) 
         for add in (False, True):
             before = C[:rows, :columns] if add else 0
             expected = before + left @ right
-            call(stored, *steps, wide, C, rows, columns, count, add)
+            for start, stop in ((0, rows // 3), (rows // 3, rows)):
+                call(stored, *steps, wide, C, start, stop, columns, count, add)
             assert (C[:rows, :columns] == expected).all(), (rows, columns, count, add)
             assert (C[rows:] == CANARY).all()
             assert (C[:, columns:] == CANARY).all()
@@ -74,7 +75,7 @@ def test_a_float32_product_sums_in_order_of_a_fused_multiply_add(compiled: Any) 
     rng = np.random.default_rng(0)
     A, B = rng.normal(size=(16, 500)).astype(dtype), rng.normal(size=(500, 32)).astype(dtype)
     C = np.empty((16, 32), dtype)
-    call(A, 500, 1, B, C, 16, 32, 500, False)
+    call(A, 500, 1, B, C, 0, 16, 32, 500, False)
     exact = A.astype(np.longdouble) @ B.astype(np.longdouble)
     size = abs(A).astype(np.longdouble) @ abs(B).astype(np.longdouble)
     assert (abs(C - exact) <= 500 * np.finfo(dtype).eps * size / 4).all()

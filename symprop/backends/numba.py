@@ -11,6 +11,7 @@ import numpy as np
 from sympy import Symbol
 
 from symprop.backends import Array, Batches
+from symprop.backends.memory import copied
 from symprop.backends.numba_compile import Compiled, load
 from symprop.backends.numba_entry import (
     Dtype,
@@ -20,6 +21,7 @@ from symprop.backends.numba_entry import (
     check_subscripts,
     oriented,
     shape_of,
+    stored,
     target_of,
     unsafe,
 )
@@ -31,6 +33,7 @@ from symprop.backends.numpy import size_values, start_array
 from symprop.backends.pace import Threads, together
 from symprop.lowering import EVERYTHING, Lowering
 from symprop.network import Network
+from symprop.passes.layout import Layout
 from symprop.program import Program
 from symprop.schedule import Target, schedule
 from symprop.scope import BATCH
@@ -98,6 +101,15 @@ def _one_at_a_time(method: Callable[..., Any]) -> Any:
     return locked
 
 
+def _turned(values: MutableMapping[str, Array], found: Layout) -> Iterator[tuple[str, Array]]:
+    """The arrays of tensors that lie transposed; the values become views of them."""
+    for label, tensor in found.items():
+        if str(label) in values:
+            array = copied(values[str(label)].T)
+            values[str(label)] = array.T
+            yield str(tensor.label), array
+
+
 class NumbaExecutable:
     """A network's programs compiled, over one set of arrays, which training updates in place.
 
@@ -123,15 +135,20 @@ class NumbaExecutable:
         self._names = {str(t.label): t.name for t in cotangents}
         step = network.step(optimizer)
         updated = [t for t in step.tensors if t.label in step.defined and t.role in UPDATED]
+        lying = stored(step, target_of(lowering, self._dtype))
+        kept = {label: tensor for label, tensor in lying.items() if tensor.role in UPDATED}
+        self._turned = dict(_turned(values, kept))
         self._entries = {
-            name: Entry(name, program, outputs, self._dtype, lowering, name == "train")
-            for name, program, outputs in (
-                ("predict", network.forward, [self._prediction]),
-                ("loss", network.forward, [self._loss]),
-                ("gradients", network.gradients, [self._loss, *cotangents]),
-                ("train", step, [self._loss, *updated]),
+            name: Entry(name, program, outputs, self._dtype, lowering, layout)
+            for name, program, outputs, layout in (
+                ("predict", network.forward, [self._prediction], kept),
+                ("loss", network.forward, [self._loss], kept),
+                ("gradients", network.gradients, [self._loss, *cotangents], kept),
             )
         }
+        self._entries["train"] = Entry(
+            "train", step, [self._loss, *updated], self._dtype, lowering, lying, gathers=True
+        )
         self.source = self._generated(lowering)
 
     def _generated(self, lowering: Lowering) -> str:
@@ -145,6 +162,11 @@ class NumbaExecutable:
             else:
                 entry.signature = module.entry(name, entry.program, entry.plan)
         return module.text
+
+    @property
+    def _arrays(self) -> dict[str, Array]:
+        """What programs are run on, by label."""
+        return {**self._values, **self._turned}
 
     @cached_property
     def _module(self) -> Compiled:
@@ -181,7 +203,7 @@ class NumbaExecutable:
 
     def _run(self, entry: Entry, data: Mapping[str, Array], rows: int) -> dict[str, Array]:
         """Run a program; the arrays that it works in."""
-        self._module.call(entry.name, entry.arguments({**self._values, **data}, rows))
+        self._module.call(entry.name, entry.arguments({**self._arrays, **data}, rows))
         return entry.work.arrays(rows)[0]
 
     @_one_at_a_time
@@ -201,7 +223,7 @@ class NumbaExecutable:
         drawn = [data[str(tensor.label)] for tensor in entry.batches]
         every = (batches.rows, batches.order, batches.seeds, batches.losses, batches.done)
         barrier = np.zeros(ROOM, np.int64)
-        given = entry.training(self._values, size, parts)
+        given = entry.training(self._arrays, size, parts)
 
         def calls(begin: int, end: int, threads: int) -> list[list[Any]]:
             shared = (begin, end, size, *every, parts)

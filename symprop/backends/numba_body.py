@@ -23,10 +23,12 @@ from symprop.program import Program
 from symprop.schedule import split
 from symprop.scope import BATCH
 from symprop.steps import Fill, Gather, Gemm, Loop, Nest, Rows, Schedule, Step, Transpose, touched
-from symprop.tensor import Tensor, extent, label_of, subscripts_of
+from symprop.tensor import Tensor, extent, indices, label_of, subscripts_of
 
 CACHE = 48 * 1024
 """Bytes that the tensors of a block of rows should not exceed: what the nearest cache holds."""
+SECOND_CACHE = 1 << 19
+"""Bytes of a matrix that each block reads anew from far away."""
 LEAST, MOST = 32, 512
 """Rows of a block: fewer would not fill the tiles of products, more than this gains nothing."""
 
@@ -220,13 +222,15 @@ class Body:
 
     def _vector_product(self, step: Gemm, names: Names) -> Call:
         """C (+)= A · B: A with the distances between its rows and between its summed numbers, B and
-        C with those between their rows; rows, columns, summed numbers; whether to add.
+        C with those between their rows; range of rows, columns, summed numbers; whether to add.
         """
         (left, right, target) = (
             split(p, step.fixed)[1] for p in (step.left, step.right, step.target)
         )
         row, column = target
-        size = [_extent(index, names) for index in (row, column, step.summed)]
+        size = [_extent(index, names) for index in (column, step.summed)]
+        known = extent(row).is_Integer and extent(step.summed) != ROWS
+        rows = self.bounds(int(extent(row))) if known else ("0", _extent(row, names))
         length = [_extent(subscripts[1], names) for subscripts in (left, right, target)]
         distances = (length[0], "1") if left[0] == row else ("1", length[0])
         a, b, c = (_slice(part, step, names) for part in (step.left, step.right, step.target))
@@ -238,9 +242,8 @@ class Body:
             if grows
             else "False"
         )
-        return Call(
-            self._own_kernel("product"), (a, *distances, b, length[1], c, length[2], *size, add)
-        )
+        places = (a, *distances, b, length[1], c, length[2])
+        return Call(self._own_kernel("product"), (*places, *rows, *size, add))
 
     def _gather(self, tensor: Tensor, names: Names) -> Call:
         """The call of the kernel that copies the rows of a batch, or of a block of it."""
@@ -265,7 +268,16 @@ def block_rows(plan: Schedule, dtype: np.dtype[np.generic]) -> int:
     """How many rows a block has: what it computes should stay in the nearest cache."""
     width = sum(prod(int(size) for size in tensor.shape[1:]) for tensor in plan.local)
     fitting = CACHE // max(1, width * dtype.itemsize)
-    return max(LEAST, min(MOST, fitting // 8 * 8))
+    far = _largest_factor(plan) * dtype.itemsize > SECOND_CACHE
+    return MOST if far else max(LEAST, min(MOST, fitting // 8 * 8))
+
+
+def _largest_factor(plan: Schedule) -> int:
+    """How many numbers the largest matrix has by which blocks of rows are multiplied."""
+    inner = (step for rows in plan.steps if isinstance(rows, Rows) for step in rows.steps)
+    factors = (indices(step.right) for step in inner if isinstance(step, Gemm))
+    sizes = ([extent(index) for index in factor] for factor in factors)
+    return max((prod(map(int, s)) for s in sizes if ROWS not in s), default=0)
 
 
 def arguments(program: Program, plan: Schedule) -> tuple[Symbol, ...]:

@@ -21,6 +21,7 @@ from symprop.backends.numpy import Evaluator
 from symprop.errors import DataError
 from symprop.lowering import Lowering
 from symprop.passes import lower
+from symprop.passes.layout import Layout, laid_out, layout
 from symprop.passes.orient import orient
 from symprop.passes.prune import prune
 from symprop.program import Program
@@ -45,6 +46,12 @@ def target_of(lowering: Lowering, dtype: Dtype, size: Symbol | None = None) -> T
 def oriented(program: Program, target: Target) -> Program:
     lanes = target.product_lanes
     return orient(program, lanes) if lanes and target.lowering.orientation else program
+
+
+def stored(program: Program, target: Target) -> Layout:
+    """How the matrices of a program lie."""
+    lanes = target.product_lanes
+    return layout(program, lanes) if lanes and target.lowering.orientation else {}
 
 
 def bound(
@@ -165,11 +172,13 @@ class Entry:
         outputs: Iterable[Tensor],
         dtype: Dtype,
         lowering: Lowering,
+        stored: Layout,
         gathers: bool = False,
     ):
-        outputs = tuple(outputs)
         target = target_of(lowering, dtype, BATCH)
-        lowered = oriented(prune(lower(program, outputs)), target)
+        lowered = laid_out(lower(program, tuple(outputs)), stored)
+        outputs = lowered.outputs
+        lowered = oriented(prune(lowered), target)
         data = frozenset(t.label for t in lowered.tensors if t.role in ("input", "target"))
         if gathers:
             target = replace(target, gathered=data)
@@ -208,7 +217,8 @@ class Entry:
     def parts(self, rows: int) -> int:
         """Into how many parts a batch of so many rows is cut: as many as threads would pay for."""
         most = self._lowering.threads or processors()
-        if any(isinstance(step, Gemm) for step in self.plan.steps):  # BLAS has threads of its own
+        products = (step for step in self.plan.steps if isinstance(step, Gemm))
+        if not all(step.vectors for step in products):  # BLAS has threads of its own
             return 1
         paying = effort(self.plan, rows, LANES[self.dtype.name]) // WORTH_A_THREAD
         return max(1, min(most, MOST_THREADS, rows // LEAST_SHARE, paying))

@@ -222,13 +222,12 @@ def _tile(rows: int, vectors: int, masked: bool) -> Any:
 
 
 def _panel(vectors: int, masked: bool) -> Any:
-    """All rows of C, in blocks, for the columns of so many vectors that begin at j."""
+    """The rows of C from i on, in blocks, for the columns of so many vectors that begin at j."""
     m = tile_rows()
     most, two, one = (_tile(rows, vectors, masked) for rows in (m, 2, 1))
 
     @inlined
-    def panel(A, a, s, B, b, C, c, rows, j, columns, count, add):  # type: ignore[no-untyped-def]
-        i = 0
+    def panel(A, a, s, B, b, C, c, i, rows, j, columns, count, add):  # type: ignore[no-untyped-def]
         while rows - i >= m:
             most(A, i * a, a, s, B, j, b, C, i * c + j, c, count, columns, add)
             i += m
@@ -242,20 +241,20 @@ def _panel(vectors: int, masked: bool) -> Any:
 
 
 def _product(lanes: int) -> Any:
-    """C[i, j] (+)= Σ_s A[i, s]·B[s, j] with so many lanes in a vector: two vectors of columns at a
-    time, then one after the other, filled or not.
+    """C[i, j] (+)= Σ_s A[i, s]·B[s, j] for a range of i with so many lanes in a vector: two vectors
+    of columns at a time, then one after the other, filled or not.
     """
     pair, single = _panel(2, masked=False), _panel(1, masked=True)
 
     @compiled
-    def product(A, a_row, a_sum, B, b_row, C, c_row, rows, columns, count, add):  # type: ignore[no-untyped-def]
+    def product(A, a_row, a_sum, B, b_row, C, c_row, start, stop, columns, count, add):  # type: ignore[no-untyped-def]
         j = 0
         while columns - j >= 2 * lanes:
-            pair(A, a_row, a_sum, B, b_row, C, c_row, rows, j, 2 * lanes, count, add)
+            pair(A, a_row, a_sum, B, b_row, C, c_row, start, stop, j, 2 * lanes, count, add)
             j += 2 * lanes
         while columns - j > 0:
             some = min(lanes, columns - j)
-            single(A, a_row, a_sum, B, b_row, C, c_row, rows, j, some, count, add)
+            single(A, a_row, a_sum, B, b_row, C, c_row, start, stop, j, some, count, add)
             j += lanes
 
     return product

@@ -26,6 +26,7 @@ from symprop.scope import BATCH
 from symprop.steps import (
     Fill,
     Gathered,
+    Gemm,
     Nest,
     Rows,
     Schedule,
@@ -35,7 +36,7 @@ from symprop.steps import (
     touched,
     written,
 )
-from symprop.tensor import Tensor, extent
+from symprop.tensor import Tensor, extent, subscripts_of
 
 LEADING = (
     *("first", "last", "stride", "rows_all", "order", "seeds", "losses", "done"),
@@ -195,10 +196,14 @@ class TrainingBody(Body):
 
     def _shared_by(self, step: Step) -> Hashable:
         """What a step is shared out by, such as the number of elements; None if it is not."""
-        if isinstance(step, Transpose):
+        if isinstance(step, Transpose) or (isinstance(step, Gemm) and self._rows_known(step)):
             return str(step.target)
         flat = self.flat(step) if isinstance(step, Nest) else None
         return flat[0] if flat else None
+
+    def _rows_known(self, step: Gemm) -> bool:
+        """Whether the rows of a product can be shared out."""
+        return step.vectors and extent(subscripts_of(step.target)[0]).is_Integer
 
     def _may_use(self, step: Step, added: set[Symbol]) -> bool:
         """Whether a step need not wait until sums are added up: each thread uses the elements that

@@ -14,7 +14,7 @@ A copy costs one pass over a matrix, the product as many as the batch has rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from math import ceil, inf, prod
 from typing import Literal
@@ -32,9 +32,9 @@ LATENCY = 4
 """How many sums must be under way so that a fused multiply-add need not wait for another."""
 DOT = 10
 """What adding up the lanes of a vector costs, in instructions."""
-LARGEST = 1 << 19
-"""From so many known elements of the product's loops on, a product is left to BLAS, which packs
-its matrices for the caches and has threads of its own: 1024 × 1024 weights, not 784 × 128.
+LARGEST = 1 << 20
+"""A product with more known elements of its loops is left to BLAS, which packs its matrices for the
+caches and has threads of its own: 2048 × 1024 weights, not 1024 × 1024.
 """
 
 Way = Literal["vectors", "loops", "BLAS"]
@@ -42,7 +42,7 @@ Way = Literal["vectors", "loops", "BLAS"]
 
 def way(found: Contraction, target: Expr, lanes: int) -> Way:
     """How a product with this target is computed fastest, as its matrices lie."""
-    if _known(found) >= LARGEST:
+    if _known(found) > LARGEST:
         return "BLAS"
     if found.batch or found.row is None or found.column is None or not lanes:
         return "BLAS" if _known(found) >= _WORTH_A_CALL else "loops"
@@ -66,6 +66,11 @@ def orient(program: Program, lanes: int) -> Program:
         return program
     tensors = (*program.tensors, *draft.new)
     return replace(program, tensors=tensors, equations=tuple(draft.equations))
+
+
+def copied_operand(equation: Equation, lanes: int) -> Expr | None:
+    """The operand of a matrix product of which it is best to have a transposed copy."""
+    return _choice(equation, lanes, ()).copied
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,7 @@ class _Draft:
             self._copies.pop(label, None)
 
     def _oriented(self, equation: Equation) -> Iterator[Equation]:
-        choice = self._choice(equation)
+        choice = _choice(equation, self.lanes, self._copies)
         if choice.copied is not None:
             copy, fresh = self._copy(choice.copied)
             if fresh:
@@ -137,33 +142,35 @@ class _Draft:
         self.new.append(replace(source, name=name, axes=axes, role="intermediate", init=None))
         return self.new[-1]
 
-    def _choice(self, equation: Equation) -> _Choice:
-        """The cheapest way to compute an equation."""
-        found = contraction(equation)
-        if found is None or found.batch or found.row is None or found.column is None:
-            return _Choice(0)
-        if _known(found) >= LARGEST:
-            return _Choice(0)
-        as_it_is = _Choice(_loops(found, self.lanes))
-        return min(*self._ways(equation, found), as_it_is, key=lambda choice: choice.cost)
 
-    def _ways(self, equation: Equation, found: Contraction) -> Iterator[_Choice]:
-        """The vectors along the columns of the result, or along its rows, which turns it."""
-        for turned, right, i, v in (
-            (False, found.right, found.row, found.column),
-            (True, found.left, found.column, found.row),
-        ):
-            if i is None or v is None:
-                continue
-            copied = None if subscripts_of(right)[-1] == v else right
-            if not _fixed(
-                *indices(copied or S.Zero), *(indices(equation.target) if turned else ())
-            ):
-                continue
-            known = copied is not None and label_of(copied) in self._copies
-            moved = _size(*indices(copied)) if copied is not None and not known else 0
-            moved += _size(*indices(equation.target)) if turned else 0
-            yield _Choice(_vectors(found, i, v, self.lanes) + moved / 2, copied, turned)
+def _choice(equation: Equation, lanes: int, copies: Collection[Symbol]) -> _Choice:
+    """The cheapest way to compute an equation, with transposed copies of some tensors at hand."""
+    found = contraction(equation)
+    if found is None or found.batch or found.row is None or found.column is None:
+        return _Choice(0)
+    if _known(found) > LARGEST:
+        return _Choice(0)
+    as_it_is = _Choice(_loops(found, lanes))
+    return min(*_ways(equation, found, lanes, copies), as_it_is, key=lambda choice: choice.cost)
+
+
+def _ways(
+    equation: Equation, found: Contraction, lanes: int, copies: Collection[Symbol]
+) -> Iterator[_Choice]:
+    """The vectors along the columns of the result, or along its rows, which turns it."""
+    for turned, right, i, v in (
+        (False, found.right, found.row, found.column),
+        (True, found.left, found.column, found.row),
+    ):
+        if i is None or v is None:
+            continue
+        copied = None if subscripts_of(right)[-1] == v else right
+        if not _fixed(*indices(copied or S.Zero), *(indices(equation.target) if turned else ())):
+            continue
+        known = copied is not None and label_of(copied) in copies
+        moved = _size(*indices(copied)) if copied is not None and not known else 0
+        moved += _size(*indices(equation.target)) if turned else 0
+        yield _Choice(_vectors(found, i, v, lanes) + moved / 2, copied, turned)
 
 
 def _fixed(*found: Idx) -> bool:
@@ -188,12 +195,12 @@ def _vectors(found: Contraction, row: Idx, column: Idx, lanes: int) -> float:
 
 
 def _loops(found: Contraction, lanes: int) -> float:
-    """What plain loops cost: nothing more than the rest of the nest, vectors of summed products, or
-    one multiply-add after the other.
+    """What plain loops cost: nothing more than the rest of the nest, vectors of summed products,
+    which load two numbers for each multiply-add, or one multiply-add after the other.
     """
     summed = _size(found.summed)
     results = _size(*(index for index in (found.row, found.column) if index is not None))
     if summed == 1:
         return 0
     lying = {subscripts_of(operand)[-1] for operand in (found.left, found.right)}
-    return results * (ceil(summed / lanes) + DOT if lying == {found.summed} else summed)
+    return results * (2 * ceil(summed / lanes) + DOT if lying == {found.summed} else summed)
