@@ -20,14 +20,14 @@ EPOCHS = 1000
 METHOD = """\
 Each figure is from a fresh process whose code was loaded, and had run on single rows, before.
 Needed: parameters, optimizer state, and for one batch its rows, the activations and the cotangents
-of all layers; no gradient of a parameter. Arrays: parameters and state, and the peak of what NumPy
+of all layers and parameters. Arrays: parameters and state, and the peak of what NumPy
 allocates in an epoch, by tracemalloc. Resident: the same by the growth of the process's peak
 (VmHWM); a small network's is that of pages and of the interpreter."""
 
 
 def needed(workload: Workload, optimizer: str) -> int:
     """Bytes that a step cannot do without, counted from its sizes."""
-    copies = 3 if optimizer == "adam" else 1
+    copies = 4 if optimizer == "adam" else 2
     units = sum(workload.sizes[1:])
     batch = workload.batch * (workload.inputs + 2 * units)
     return int(np.dtype(workload.dtype).itemsize * (copies * workload.parameters + batch))

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import product
+from math import prod
 
-from sympy import Expr, Idx, Indexed, IndexedBase, S, Symbol
+from sympy import Add, Expr, Idx, Indexed, IndexedBase, Integer, Symbol
 
 from symprop.blocks import in_blocks, local_tensors
 from symprop.equation import Equation, Recurrence, Reduce
@@ -36,6 +38,8 @@ from symprop.steps import (
 )
 from symprop.tensor import Tensor, accesses, extent, indices, label_of, subscripts_of
 
+SHORT = 2
+"""Sums of so few terms are written out, as those over the inputs of a network with two."""
 REACH = 12
 """How many steps back an equation may move to join loops that it shares."""
 
@@ -182,10 +186,10 @@ class _Planner:
         turned = _transposed(equation) if may_turn else None
         if turned:
             self.items.append(turned)
-        elif not self.product(equation, fresh):
-            ones = {index: S.Zero for index in equation.over if extent(index) == 1}
-            loops = tuple(i for i in equation.loops if i != self.fixed and i not in ones)
-            value = equation.value.xreplace(ones)
+        elif _is_short(equation) or not self.product(equation, fresh):
+            short = set(equation.over) if _is_short(equation) else set()
+            loops = tuple(i for i in equation.loops if i != self.fixed and i not in short)
+            value = _terms(equation) if short else equation.value
             self.statement(
                 Statement(equation.target, value, loops, equation.reduce, equation, fresh)
             )
@@ -223,6 +227,20 @@ class _Planner:
             if conflict(item, statement):
                 break
         self.items.append(_Group(statement, self.fixed))
+
+
+def _is_short(equation: Equation) -> bool:
+    """Whether an equation sums up so few terms that it is written out."""
+    sizes = [extent(index) for index in equation.over]
+    known = equation.reduce == "sum" and all(size.is_Integer for size in sizes)
+    return known and prod(map(int, sizes)) <= SHORT
+
+
+def _terms(equation: Equation) -> Expr:
+    """The sum of an equation, written out."""
+    points = product(*(range(int(extent(index))) for index in equation.over))
+    numbers = ({i: Integer(n) for i, n in zip(equation.over, at, strict=True)} for at in points)
+    return Add(*(equation.value.xreplace(found) for found in numbers))
 
 
 def _stepwise(group: Recurrence, program: Program) -> frozenset[Symbol]:

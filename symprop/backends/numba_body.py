@@ -88,9 +88,7 @@ class Body:
     def _rows(self, step: Rows, names: Names) -> Iterator[str]:
         """One block after the other, each with its rows of the tensors for the whole batch."""
         (low, high), most = self.row_bounds(names), block_rows(self.plan, self._module.dtype)
-        size = high if low == "0" else f"({high} - {low})"
-        yield f"blocks = max(1, ({size} + {most - 1}) // {most})"
-        yield f"height = max(8, ({size} + 8 * blocks - 1) // (8 * blocks) * 8)"
+        yield f"height = {most}"
         yield f"for block in range({low}, {high}, height):"
         yield f"{INDENT}{names[ROWS]} = min(height, {high} - block)"
         used = set(touched(step))
@@ -246,14 +244,20 @@ class Body:
         return Call(self._own_kernel("product"), (*places, *rows, *size, add))
 
     def _gather(self, tensor: Tensor, names: Names) -> Call:
-        """The call of the kernel that copies the rows of a batch, or of a block of it."""
+        """The call of the kernel that copies the rows of a batch, or of a block of it.
+
+        Its indices are unsigned: for others, Numba asks at each whether it counts from the end.
+        """
         axes = len(tensor.axes)
         inner = [f"i{n}" for n in range(1, axes)]
         sizes = [_extent(axis, names) for axis in tensor.axes[1:]]
-        lines = [f"{INDENT}for i0 in range(‹3›):"]
+        lines = [
+            f"{INDENT}for i0 in range(np.uintp(‹3›)):",
+            f"{INDENT * 2}row = np.uintp(‹1›[np.uintp(‹2›) + i0])",
+        ]
         for n, size in enumerate(sizes, start=1):
-            lines.append(f"{INDENT * (n + 1)}for i{n} in range({size}):")
-        target, source = (", ".join((row, *inner)) for row in ("i0", "‹1›[‹2› + i0]"))
+            lines.append(f"{INDENT * (n + 1)}for i{n} in range(np.uintp({size})):")
+        target, source = (", ".join((row, *inner)) for row in ("i0", "row"))
         lines.append(f"{INDENT * (axes + 1)}‹4›[{target}] = ‹0›[{source}]")
         labels = tuple(map(Symbol, ("data", "picks", "start", "number", "into")))
         note = "into[i, …] = data[picks[start + i], …]"

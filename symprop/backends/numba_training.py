@@ -102,8 +102,11 @@ class TrainingBody(Body):
         for size in self._shares:
             yield f"start_{size}, stop_{size} = share({size}, thread, threads)"
         yield "count = (rows_all.size + stride - 1) // stride"
+        yield "epoch, batch = first // count, first % count - 1"
         yield "for step in range(first, last):"
-        yield f"{INDENT}epoch, batch = step // count, step % count"
+        yield f"{INDENT}batch += 1"
+        yield f"{INDENT}if batch == count:"
+        yield f"{INDENT * 2}epoch, batch = epoch + 1, 0"
         yield f"{INDENT}if batch == 0:"
         yield f"{INDENT * 2}if thread == 0:"
         yield f"{INDENT * 3}begin_epoch(order, rows_all, seeds, epoch)"
