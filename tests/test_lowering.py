@@ -24,7 +24,8 @@ NETWORKS: dict[str, Network] = {
     "classifier": Network(
         [Dense(40, "sigmoid"), Dense(10, "softmax")], inputs=24, loss="cross_entropy"
     ),
-    "deep": Network([*[Dense(16, "tanh")] * 6, Dense(2)], inputs=3, loss="mae"),
+    "deep": Network([*[Dense(16, "tanh")] * 6, Dense(2)], inputs=2, loss="mae"),
+    "wide": Network([Dense(128, "tanh"), Dense(3)], inputs=130, loss="mse"),
     "custom": Network(
         [Dense(20, activation=z * sympy.atan(z)), Dense(9, "softplus")],
         inputs=16,
@@ -70,6 +71,7 @@ def _threads_always_pay(monkeypatch: pytest.MonkeyPatch) -> None:
 
 CASES = [(name, lowering) for name in NETWORKS for lowering in OFF[:1]]
 CASES += [(name, lowering) for name in ("odd", "classifier") for lowering in OFF[1:]]
+CASES += [("wide", Lowering(threads=3)), ("wide", Lowering(blocks=False))]
 
 
 def told(value: object) -> str:
@@ -107,9 +109,9 @@ class With:
         run(first, last, self.threads)
 
 
-@pytest.mark.parametrize("parts", [2, 3])
-def test_bits_depend_on_the_parts_of_a_batch_not_on_the_threads(parts: int) -> None:
-    net = NETWORKS["odd"]
+@pytest.mark.parametrize(("name", "parts"), [("odd", 2), ("odd", 3), ("wide", 3)])
+def test_bits_depend_on_the_parts_of_a_batch_not_on_the_threads(name: str, parts: int) -> None:
+    net = NETWORKS[name]
     found = []
     for threads in (1, parts):
         mine = values(net, SGD(0.01))
