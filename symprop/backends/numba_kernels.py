@@ -7,10 +7,24 @@ from typing import Any
 
 import numba
 from numba import types
+from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import register_pass
 from numba.core.lowering import Lower
 from numba.core.typed_passes import NativeLowering
+
+
+class _KernelLibrary(JITCodeLibrary):  # type: ignore[misc, unused-ignore]
+    """The code of a kernel, which is only ever part of an entry: optimized and turned into machine
+    code there, and not by itself before.
+    """
+
+    def _optimize_final_module(self) -> None:
+        pass
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()
+        self._finalized = True
 
 
 class _KernelLower(Lower):  # type: ignore[misc, unused-ignore]
@@ -22,7 +36,22 @@ class _KernelLower(Lower):  # type: ignore[misc, unused-ignore]
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)
-class _KernelLowering(NativeLowering):  # type: ignore[misc, unused-ignore]
+class _PartLowering(NativeLowering):  # type: ignore[misc, unused-ignore]
+    """Lowers what is only called by compiled code; nothing in memory stands for it but a key."""
+
+    _name = "symprop_part_lowering"
+
+    def run_pass(self, state: Any) -> bool:
+        state.library = _KernelLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
+        super().run_pass(state)
+        lowered, key = state["cr"], [].append  # Numba asks for a built-in function
+        state.targetctx.insert_user_function(key, lowered.fndesc, [state.library])
+        state["cr"] = lowered._replace(cfunc=key)
+        return True
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _KernelLowering(_PartLowering):
     _name = "symprop_kernel_lowering"
 
     @property
@@ -33,9 +62,17 @@ class _KernelLowering(NativeLowering):  # type: ignore[misc, unused-ignore]
 class Apart(CompilerBase):  # type: ignore[misc, unused-ignore]
     """Compiles a kernel that may suppose its arrays to be in different places."""
 
+    lowering: type[NativeLowering] = _PartLowering
+
     def define_pipelines(self) -> list[Any]:
         self.state.flags.noalias = True
-        return [DefaultPassBuilder.define_nopython_pipeline(self.state)]
+        self.state.flags.no_compile = True
+        pipeline = DefaultPassBuilder.define_nopython_pipeline(self.state)
+        pipeline.passes = [
+            (self.lowering if found is NativeLowering else found, text)
+            for found, text in pipeline.passes
+        ]
+        return [pipeline]
 
 
 class Alone(Apart):
@@ -43,13 +80,7 @@ class Alone(Apart):
     leaves its loops to scalar code.
     """
 
-    def define_pipelines(self) -> list[Any]:
-        (pipeline,) = super().define_pipelines()
-        pipeline.passes = [
-            (_KernelLowering, text) if found is NativeLowering else (found, text)
-            for found, text in pipeline.passes
-        ]
-        return [pipeline]
+    lowering = _KernelLowering
 
 
 njit: Any = numba.njit  # its types know neither of the two options
