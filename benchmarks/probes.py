@@ -109,9 +109,11 @@ class Training:
         self.model().fit(self.x[:2], self.y[:2], batch_size=1)
 
     def model(self) -> Model:
-        """A fresh one: parameters and optimizer state, no buffers yet."""
+        """A fresh one: parameters and optimizer state where they stay, no buffers yet."""
+        model = self.network.compile(self.optimizer, dtype=self.workload.dtype, seed=0)
+        str(len(model.source))
         gc.collect()
-        return self.network.compile(self.optimizer, dtype=self.workload.dtype, seed=0)
+        return model
 
     def fit(self, model: Model, epochs: int) -> None:
         """Train as the workload says."""

@@ -14,8 +14,8 @@ class Lowering:
     ``vector_loops``: loops say themselves what runs in vectors, instead of leaving it to LLVM.
     ``vector_functions``: exponentials, logarithms and their kin in vector instructions.
     ``vector_products``: matrix products of small and medium size in vector instructions, without
-    it by BLAS or in loops. ``orientation``: transposed copies for products that would not run along
-    vectors. ``fusion``: statements over the same points share a loop nest. ``blocks``: rows are
+    it by BLAS or in loops. ``orientation``: matrices that lie transposed, or copies that do, for
+    products that would not run along vectors. ``fusion``: statements over the same points share a loop nest. ``blocks``: rows are
     taken in blocks that stay in the cache. ``shared_memory``: tensors that are never needed at the
     same time share memory. ``threads``: how many threads may work on a batch, 0 for as many as pay.
 

@@ -44,7 +44,8 @@ class _PartLowering(NativeLowering):  # type: ignore[misc, unused-ignore]
     def run_pass(self, state: Any) -> bool:
         state.library = _KernelLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
         super().run_pass(state)
-        lowered, key = state["cr"], [].append  # Numba asks for a built-in function
+        lowered = state["cr"]
+        key: Any = [].append  # Numba asks for a built-in function
         state.targetctx.insert_user_function(key, lowered.fndesc, [state.library])
         state["cr"] = lowered._replace(cfunc=key)
         return True

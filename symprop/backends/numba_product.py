@@ -213,7 +213,18 @@ def _tile(rows: int, vectors: int, masked: bool) -> Any:
                 tile.at(context.make_array(kind)(context, build, value=value).data, begin)
                 for kind, value, begin in zip(kinds, (a, b, c), (a_at, b_at, c_at), strict=True)
             )
-            tile.write((x, a_row, a_sum), (y, b_row), (z, c_row), count, columns, add)
+            places = (x, a_row, a_sum), (y, b_row), (z, c_row)
+            if not masked:
+                tile.write(*places, count, columns, add)
+                return context.get_dummy_value()
+            filled = build.icmp_signed("==", columns, INDEX(vectors * tile.lanes))
+            with build.if_else(filled) as (whole_vectors, some_lanes):
+                with whole_vectors:
+                    Tile(build, tile.number, rows, vectors, masked=False).write(
+                        *places, count, columns, add
+                    )
+                with some_lanes:
+                    tile.write(*places, count, columns, add)
             return context.get_dummy_value()
 
         return signature, generate
