@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numba
+from llvmlite.binding import Linkage
 from numba import types
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
@@ -25,6 +26,24 @@ class _KernelLibrary(JITCodeLibrary):  # type: ignore[misc, unused-ignore]
     def _finalize_final_module(self) -> None:
         self._finalize_dynamic_globals()
         self._finalized = True
+
+
+class _EntryLibrary(JITCodeLibrary):  # type: ignore[misc, unused-ignore]
+    """The code of an entry with all kernels. They are called from here only, so that LLVM may drop
+    arguments that they do not use and fill in those that are always the same.
+    """
+
+    def _optimize_final_module(self) -> None:
+        for library in self._kernels(self._linking_libraries):
+            for function in library.get_defined_functions():
+                self._final_module.get_function(function.name).linkage = Linkage.internal
+        super()._optimize_final_module()
+
+    def _kernels(self, libraries: Iterable[Any]) -> Iterator[_KernelLibrary]:
+        for library in libraries:
+            if isinstance(library, _KernelLibrary):
+                yield library
+                yield from self._kernels(library._linking_libraries)
 
 
 class _KernelLower(Lower):  # type: ignore[misc, unused-ignore]
@@ -60,6 +79,34 @@ class _KernelLowering(_PartLowering):
         return _KernelLower
 
 
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _EntryLowering(NativeLowering):  # type: ignore[misc, unused-ignore]
+    """Lowers what Python calls."""
+
+    _name = "symprop_entry_lowering"
+
+    def run_pass(self, state: Any) -> bool:
+        state.library = _EntryLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.library.enable_object_caching()
+        return bool(super().run_pass(state))
+
+
+class Entry(CompilerBase):  # type: ignore[misc, unused-ignore]
+    """Compiles an entry."""
+
+    def define_pipelines(self) -> list[Any]:
+        return [_with_lowering(self.state, _EntryLowering)]
+
+
+def _with_lowering(state: Any, lowering: type[NativeLowering]) -> Any:
+    """Numba's passes with another one for lowering."""
+    pipeline = DefaultPassBuilder.define_nopython_pipeline(state)
+    pipeline.passes = [
+        (lowering if found is NativeLowering else found, text) for found, text in pipeline.passes
+    ]
+    return pipeline
+
+
 class Apart(CompilerBase):  # type: ignore[misc, unused-ignore]
     """Compiles a kernel that may suppose its arrays to be in different places."""
 
@@ -68,12 +115,7 @@ class Apart(CompilerBase):  # type: ignore[misc, unused-ignore]
     def define_pipelines(self) -> list[Any]:
         self.state.flags.noalias = True
         self.state.flags.no_compile = True
-        pipeline = DefaultPassBuilder.define_nopython_pipeline(self.state)
-        pipeline.passes = [
-            (self.lowering if found is NativeLowering else found, text)
-            for found, text in pipeline.passes
-        ]
-        return [pipeline]
+        return [_with_lowering(self.state, self.lowering)]
 
 
 class Alone(Apart):

@@ -42,7 +42,7 @@ import math
 import numba
 import numpy as np
 
-from symprop.backends.numba_kernels import Alone, Apart
+from symprop.backends.numba_kernels import Alone, Apart, Entry
 {imports}
 F = np.{dtype}
 OPTIONS = {{
@@ -52,8 +52,8 @@ OPTIONS = {{
 }}
 kernel = numba.njit(pipeline_class=Alone, no_cpython_wrapper=True, **OPTIONS)
 vectors = numba.njit(pipeline_class=Apart, no_cpython_wrapper=True, **OPTIONS)
-stage = numba.njit(no_cpython_wrapper=True, **OPTIONS)
-entry = numba.njit(nogil=True, **OPTIONS)
+stage = numba.njit(pipeline_class=Alone, no_cpython_wrapper=True, **OPTIONS)
+entry = numba.njit(pipeline_class=Entry, nogil=True, **OPTIONS)
 '''
 
 
