@@ -376,7 +376,8 @@ multiplied by u. (Exponentials and tails of the error function of a *product* ta
 **e** Results that are subnormal, below 1.2e-38 (2.2e-308 in float64): exp(z) is subnormal itself,
 and z·exp(z) has its few digits.
 
-**f** For |u| < 1 it is log1p(s²/(2 + 2s)), s = expm1 |u|, whose error the square doubles: 5 ulp with 4,000
+**f** For |u| < 1 it is log1p(s²/(2 + 2s)), s = expm1 |u|, whose error the square doubles: 5 ulp
+with 4,000
 random numbers (`--points 4000`), which find somewhat larger errors in other rows too.
 
 **Not finite** although the exact value is: a softmax before binary_cross_entropy (no row above)
