@@ -19,6 +19,10 @@ class Lowering:
     taken in blocks that stay in the cache. ``shared_memory``: tensors that are never needed at the
     same time share memory. ``threads``: how many threads may work on a batch, 0 for as many as pay.
 
+    ``exact_slopes``, off by default, is no optimization: the slope 1 − a² of a saturated tanh,
+    whose error is some ulp of 1, is computed to its own last digits, at the price of a second
+    function of z.
+
     Each can be turned off by itself, to measure what it gains:
 
     >>> Lowering(blocks=False).blocks
@@ -33,6 +37,7 @@ class Lowering:
     blocks: bool = True
     shared_memory: bool = True
     threads: int = 0
+    exact_slopes: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.threads, bool) or not isinstance(self.threads, int):

@@ -28,6 +28,7 @@ WORST = {
     "expm1": 2.3,
     "log": 2.1,
     "log1p": 2.4,
+    "sech2": 4.5,
     "sinh": 2.6,
     "tanh": 3.4,
 }
@@ -41,6 +42,7 @@ SPECIAL = {
     "expm1": {0.0: 0.0, np.inf: np.inf, -np.inf: -1.0, 1e5: np.inf, -1e5: -1.0},
     "log": {0.0: -np.inf, 1.0: 0.0, np.inf: np.inf, -np.inf: np.nan, -1.0: np.nan},
     "log1p": {0.0: 0.0, -1.0: -np.inf, np.inf: np.inf, -np.inf: np.nan, -2.0: np.nan},
+    "sech2": {0.0: 1.0, np.inf: 0.0, -np.inf: 0.0, 1e5: 0.0},
     "sinh": {0.0: 0.0, np.inf: np.inf, -np.inf: -np.inf, 1e5: np.inf},
     "tanh": {0.0: 0.0, np.inf: 1.0, -np.inf: -1.0, 1e5: 1.0},
 }
@@ -62,6 +64,22 @@ def kernel_of(name: str) -> Any:
 
 
 KERNELS = {name: kernel_of(name) for name in VECTORIZABLE}
+
+
+def product_kernel_of(function: Any) -> Any:
+    """A loop that applies a function of a weight and a product."""
+    options: dict[str, Any] = {}
+    exec(PREAMBLE.format(title="", dtype="float32", imports=""), options)  # noqa: S102
+
+    @numba.njit(**options["OPTIONS"])
+    def apply(w, u, low, v, y):
+        for i in range(w.shape[0]):
+            y[i] = function(w[i], u[i], low, v[i])
+
+    return apply
+
+
+PRODUCT_KERNELS = {name: product_kernel_of(f) for name, f in numba_math.PRODUCTS.items()}
 
 
 def applied(name: str, x: Any, dtype: str) -> Array:
@@ -95,6 +113,10 @@ def edges(dtype: str) -> Array:
 def exactly(name: str, x: float) -> mpmath.mpf:
     if name in ("log", "log1p") and x < (0 if name == "log" else -1):
         return mpmath.nan
+    if name == "sech2":
+        with mpmath.workprec(120):
+            e = mpmath.exp(-2 * mpmath.mpf(min(abs(x), 1e4)))
+            return 4 * e / (1 + e) ** 2
     if name == "erfc":
         x = min(x, 99.0)  # far less than any number; mpmath fails at 1e300
     with mpmath.workprec(120):
@@ -148,6 +170,25 @@ def test_subnormal_numbers_keep_their_value(name: str, dtype: str) -> None:
 def test_tails_underflow_gradually(name: str, single: float, double: float) -> None:
     for dtype, x in (("float32", single), ("float64", double)):
         assert 0 < applied(name, x, dtype)[0] < np.finfo(dtype).smallest_normal
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_products_keep_what_their_rounding_would_lose(dtype: str) -> None:
+    kind, rng = np.dtype(dtype).type, np.random.default_rng(0)
+    z = rng.uniform(-14.5, 14.5, 2000).astype(dtype)
+    root = mpmath.sqrt(mpmath.mpf(1) / 2)
+    high = kind(float(root))
+    low = kind(float(root - mpmath.mpf(float(high))))
+    gauss, tail = (np.empty_like(z), np.empty_like(z))
+    PRODUCT_KERNELS["exp_product"](z, -z / kind(2), kind(0), z, gauss)
+    PRODUCT_KERNELS["erfc_product"](z, np.full_like(z, high), low, z, tail)
+    with mpmath.workdps(50):
+        exact = [
+            (x * mpmath.exp(-x * x / 2), x * mpmath.erfc(root * x))
+            for x in map(mpmath.mpf, z.tolist())
+        ]
+    assert errors(gauss, [pair[0] for pair in exact]).max() <= 2
+    assert errors(tail, [pair[1] for pair in exact]).max() <= 4
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -14,10 +14,11 @@ from symprop.backends import numba, numpy
 from symprop.derive import floating
 from symprop.derive.floating import SECTION, in_words
 from symprop.errors import DerivationError
+from symprop.lowering import Lowering
 from symprop.passes import lower, simplify_gradients
 from symprop.passes.rule import Rule
-from symprop.passes.saturation import SATURATION
-from symprop.passes.stabilize import RULES, changes, stabilize
+from symprop.passes.saturation import SATURATED_TANGENT
+from symprop.passes.stabilize import EXACT_SLOPES, RULES, changes, stabilize
 from symprop.program import Program
 from symprop.scope import BATCH, Scope, index
 from sympy import erf, erfc, exp, log, sqrt, tanh
@@ -120,6 +121,35 @@ WITNESSES: dict[str, tuple[Any, dict[str, float], float]] = {
         {"z": 900.0, "w": 2.0},
         1.0,
     ),
+    "rest of a tangent": (lambda z, w, y: 1 - tanh(z) ** 2, {"z": 30.0}, 4 * np.exp(-60.0)),
+    "exponential of a product": (
+        lambda z, w, y: exp(-(z**2) / 2),
+        {"z": 37.123456789},
+        float(sympy.exp(-(sympy.Rational(37.123456789) ** 2) / 2).n(30)),
+    ),
+    "vanished slope": (
+        lambda z, w, y: (z**2 + z**3) * (1 - tanh(z) ** 2),
+        {"z": 1e200},
+        0.0,
+    ),
+    "product of tails": (lambda z, w, y: exp(z**2) * erfc(z), {"z": 100.0}, 0.005641613782989432),
+    "logarithm of many exponentials": (
+        lambda z, w, y: log(1 + exp(z) + exp(2 * z)),
+        {"z": 900.0},
+        1800.0,
+    ),
+    "power of a sum of exponentials": (
+        lambda z, w, y: sqrt(1 + exp(z)),
+        {"z": 1000.0},
+        float(sympy.exp(500).n(30)),
+    ),
+    "inverse hyperbolic sine": (
+        lambda z, w, y: log(z + sqrt(z**2 + 1)),
+        {"z": -1e9},
+        -float(np.arcsinh(1e9)),
+    ),
+    "root less a number": (lambda z, w, y: sqrt(1 + z**2) - 1, {"z": 1e-9}, 5e-19),
+    "quotient of polynomials": (lambda z, w, y: z**2 / (1 + z**2), {"z": 1e200}, 1.0),
     "root of squares": (lambda z, w, y: sqrt(z**2 + w**2), {"z": 3e200, "w": 4e200}, 5e200),
     "common difference": (
         lambda z, w, y: (1 - y / z) * (1 - exp(-z)),
@@ -138,9 +168,25 @@ WITNESSES: dict[str, tuple[Any, dict[str, float], float]] = {
 }
 """For each rule a value and a point where it is lost without the rule, and what it is."""
 EXACT = {"hyperbolic quotient": 2 * float(sympy.exp(-711).n(30))}
-INSTEAD = {"tanh from exponentials": ("exponentials by sign", "ratio of exponentials")}
+INSTEAD = {
+    "tanh from exponentials": ("exponentials by sign", "ratio of exponentials"),
+    "tanh of a logarithm": ("rest of a tangent",),
+    "quotient of polynomials": ("ratio of exponentials",),
+}
 """Rules that would find something too, if less short."""
 STORED = {
+    "slope of a saturated activation": (
+        through_stored(lambda z: 1 / (1 + exp(-z)), lambda a, z: a * (1 - a)),
+        {"z": 50.0},
+        float(np.exp(-50.0)),
+    ),
+    "exponential of a stored logarithm": (
+        through_stored(
+            lambda z: log(erfc(z)), lambda a, z: sympy.Mul(exp(-a), exp(-(z**2)), evaluate=False)
+        ),
+        {"z": 100.0},
+        177.25424647380068,
+    ),
     "stored logarithm": (
         through_stored(lambda z: 1 / (1 + exp(-z)), lambda a, z: log(a)),
         {"z": -1000.0},
@@ -270,11 +316,23 @@ def test_slope_rule_keeps_the_digits_of_a_saturated_activation(name: str) -> Non
     net = Network([Dense(1, name, bias=False)], inputs=1, loss=prediction + 0 * target)
     z = -50.0
     arrays = {"x": [[z]], "W1": [[1.0]], "y": [[0.0]]}
-    net_gradient = numpy.run(lower(net.gradients, rules=(SATURATION, *RULES)), arrays)["z1′1"]
+    net_gradient = numpy.run(lower(net.gradients, rules=EXACT_SLOPES), arrays)["z1′1"]
     exact = {"tanh": 4 * np.exp(2 * z), "sigmoid": np.exp(z), "elu": np.exp(z)}
     expected = exact.get(name, 1.7580993408473766 * np.exp(z))
     assert net_gradient.item() == pytest.approx(expected, rel=1e-14)
-    assert SATURATION not in RULES
+    assert SATURATED_TANGENT not in RULES
+
+
+def test_lowering_gives_exact_slopes_of_tanh() -> None:
+    net = Network([Dense(1, "tanh", bias=False)], inputs=1, loss=prediction + 0 * target)
+    x, y, found = np.array([[-30.0]]), np.zeros((1, 1)), {}
+    for exact in (False, True):
+        model = net.compile(dtype="float64", lowering=Lowering(exact_slopes=exact))
+        model.set_parameters({"W1": np.ones((1, 1))})
+        _, gradients = model.loss_and_gradients(x, y)
+        found[exact] = gradients["W1"].item()
+    assert found[True] == pytest.approx(-30 * 4 * np.exp(-60.0), rel=1e-13)
+    assert found[False] == 0
 
 
 SHOWN = Network([Dense(4, "softplus"), Dense(3, "softmax")], inputs=5, loss="cross_entropy")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping
 from functools import cached_property, partial, wraps
 from typing import Any
 
@@ -34,14 +34,20 @@ from symprop.backends.pace import Threads, together
 from symprop.lowering import EVERYTHING, Lowering
 from symprop.network import Network
 from symprop.passes.layout import Layout
+from symprop.passes.prune import prune
+from symprop.passes.saturation import SATURATED_TANGENT
+from symprop.passes.stabilize import stabilize
 from symprop.program import Program
 from symprop.schedule import Target, schedule
 from symprop.scope import BATCH
 from symprop.steps import Schedule
+from symprop.tensor import Tensor
 
 WORK, LEAST_ROWS = 1 << 19, 64
 """About how many numbers the buffers of a prediction or loss hold: rows are taken in pieces."""
 UPDATED = ("parameter", "state")
+EXACT = (SATURATED_TANGENT,)
+"""What is done before the rules that are always applied."""
 
 
 def run(
@@ -79,6 +85,11 @@ def source_of(program: Program, dtype: Any = np.float64) -> str:
 
 def _own(lowering: Lowering) -> Collection[str]:
     return VECTORIZABLE if lowering.vector_functions else ()
+
+
+def _sloped(program: Program, outputs: Iterable[Tensor], lowering: Lowering) -> Program:
+    """The program with the slope of each tanh as the lowering wants it."""
+    return stabilize(prune(program, outputs), EXACT) if lowering.exact_slopes else program
 
 
 def _source(
@@ -140,14 +151,17 @@ class NumbaExecutable:
         self._turned = dict(_turned(values, kept))
         self._entries = {
             name: Entry(name, program, outputs, self._dtype, lowering, layout)
-            for name, program, outputs, layout in (
+            for name, given, outputs, layout in (
                 ("predict", network.forward, [self._prediction], kept),
                 ("loss", network.forward, [self._loss], kept),
                 ("gradients", network.gradients, [self._loss, *cotangents], kept),
             )
+            for program in (_sloped(given, outputs, lowering),)
         }
+        results = [self._loss, *updated]
+        step = _sloped(step, results, lowering)
         self._entries["train"] = Entry(
-            "train", step, [self._loss, *updated], self._dtype, lowering, lying, gathers=True
+            "train", step, results, self._dtype, lowering, lying, gathers=True
         )
         self.source = self._generated(lowering)
 

@@ -17,6 +17,7 @@ from llvmlite import ir
 from numba.extending import intrinsic
 
 from symprop.backends.numba_coefficients import COEFFICIENTS, LN2
+from symprop.backends.numba_vector import vector_of, widened
 
 FLAGS = ("contract",)
 
@@ -181,6 +182,23 @@ def _function(formula: Callable[[Value], Value]) -> Any:
     return function
 
 
+def _function_of_product(formula: Callable[[Value, Value, Value, Value], Value]) -> Any:
+    """The same of a weight and a product, each a number or a vector."""
+
+    @intrinsic  # type: ignore[misc, unused-ignore]
+    def function(_context: Any, w: Any, u: Any, low: Any, v: Any) -> Any:
+        kinds = (w, u, low, v)
+        vector = vector_of(kinds)
+
+        def generate(_context: Any, build: ir.IRBuilder, _signature: Any, given: Any) -> Any:
+            values = widened(build, kinds, given, vector.lanes) if vector else given
+            return formula(*(Value(build, value) for value in values)).node
+
+        return (vector or v)(*kinds), generate
+
+    return function
+
+
 def _reduced(x: Value, offset: int, rest: Value | float = 0) -> tuple[Value, Value]:
     """p of exp(x − rest) = 2ⁿ·(1 + p), and a number whose last bits are n + offset."""
     high, low = LN2[x.number.__name__]
@@ -191,7 +209,7 @@ def _reduced(x: Value, offset: int, rest: Value | float = 0) -> tuple[Value, Val
 
 def _exp(x: Value) -> Value:
     """eˣ, the power of two in two factors: it may be subnormal. Within 1.2 ulp."""
-    p, ending = _reduced(x.limited(x.of(-104, -746), x.of(89, 710)), 2 * x.bias)
+    p, ending = _reduced(x.limited(x.of(-116, -760), x.of(89, 710)), 2 * x.bias)
     power, rest = ending.powers()
     return (power * p + power) * rest
 
@@ -237,6 +255,24 @@ def _tanh(x: Value) -> Value:
     return ((shared + b) / (shared + a)).signed_as(x)
 
 
+def _sech2(x: Value) -> Value:
+    """1 − tanh² x, also where that is subnormal, by one division. Within 4 ulp.
+
+    With 2|x| = n·ln 2 + r, tanh(r/2) = b/a, h = 2⁻ⁿ and d = a·(1 + h) + b·(1 − h) it is 4h·(a +
+    b)·(a − b)/d².
+    """
+    high, low = LN2[x.number.__name__]
+    size = abs(x).most(x.of(53, 373.5))
+    n, ending = size.nearest(-2 / math.log(2), 2 * x.bias + 2)  # −n
+    r = size + size + n * high + n * low
+    z = r * r
+    a, b = z.polynomial("tangent below"), r + r * z * z.polynomial("tangent above")
+    power, rest = ending.powers()
+    h = power * (rest * 0.25)
+    inverse = 1 / (a * (1 + h) + b * (1 - h))
+    return ((a + b) * inverse) * ((a - b) * inverse * power) * rest
+
+
 def _composed(f: Value, e: Value) -> Value:
     """log(1 + f) − e·ln 2 by 2·artanh(s/2) of s = 2f/(2 + f)."""
     s = f / (1 + 0.5 * f)
@@ -266,18 +302,21 @@ def _log1p(x: Value) -> Value:
     return _defined(_composed(x.scaled(shift) - (1 - 0.5 * twice), e), x, u)
 
 
-def _upper(size: Value) -> Value:
-    """erfc x of x ≥ 0, exp(−x²)/(1 + 2x)·(1 + f) with a fraction f from 0 to 0.2.
+def _upper(x: Value, weight: Value | float = 1, rest: Value | float = 0) -> Value:
+    """w·erfc(x + d) of x ≥ 0 and a small d, exp(−(x + d)²)/(1 + 2x)·(1 + f) with a fraction f from
+    0 to 0.2.
 
-    x² is in two parts, the first of them exact.
+    x² is in two parts, the first of them exact; of d² nothing is left.
     """
-    x = size.most(size.of(10.1, 27.3))
-    short = x.shortened()
-    p, ending = _reduced(-1 * short * short, 2 * x.bias, (x - short) * (x + short))
-    power, rest = ending.powers()
-    value = (power * p + power) / (1 + 2 * x)
-    f = x * x.polynomial("upper above") / x.polynomial("upper below")
-    return (value + value * f) * rest
+    most = x.of(10.4, 27.5)
+    size = x.most(most)
+    short = size.shortened()
+    square = (size - short) * (size + short) + 2 * size * rest
+    p, ending = _reduced(-1 * short * short, 2 * x.bias, square)
+    power, scale = ending.powers()
+    value = (power * p + power) / (1 + 2 * size)
+    f = size * size.polynomial("upper above") / size.polynomial("upper below")
+    return x.select(x > most, 0, (value + value * f) * weight * scale)
 
 
 def _erf(x: Value) -> Value:
@@ -294,6 +333,36 @@ def _erfc(x: Value) -> Value:
     return x.select(x < 0, 2 - upper, upper)
 
 
-FORMULAS = (_cosh, _erf, _erfc, _exp, _expm1, _log, _log1p, _sinh, _tanh)
+def _parts(u: Value, low: Value, v: Value) -> tuple[Value, Value]:
+    """u·v of u + low: what is exact in the digits of the type, and what is left; 0 where that does
+    not matter, for it may not be a number.
+    """
+    short, shorter = u.shortened(), v.shortened()
+    product = short * shorter
+    rest = short * (v - shorter) + (u - short) * v + low * v
+    return product, product.select(abs(product) < 1000, rest, 0)
+
+
+def _exp_product(w: Value, u: Value, low: Value, v: Value) -> Value:
+    """w·exp(u·v), also where exp(u·v) is subnormal. Within 2 ulp."""
+    x, rest = _parts(u, low, v)
+    least = x.of(-115, -759)
+    p, ending = _reduced(x.limited(least, x.of(89, 710)), 2 * x.bias, -1 * rest)
+    power, scale = ending.powers()
+    return x.select(x < least, 0, (power * p + power) * w * scale)
+
+
+def _erfc_product(w: Value, u: Value, low: Value, v: Value) -> Value:
+    """w·erfc(u·v), also where erfc(u·v) is subnormal. Within 4 ulp."""
+    exact, left = _parts(u, low, v)
+    x = exact + left
+    rest = (exact - x) + left
+    upper = _upper(abs(x), w, x.select(x < 0, -1 * rest, rest))
+    return x.select(x < 0, 2 * w - upper, upper)
+
+
+FORMULAS = (_cosh, _erf, _erfc, _exp, _expm1, _log, _log1p, _sech2, _sinh, _tanh)
 FUNCTIONS = {formula.__name__[1:]: _function(formula) for formula in FORMULAS}
-cosh, erf, erfc, exp, expm1, log, log1p, sinh, tanh = FUNCTIONS.values()
+cosh, erf, erfc, exp, expm1, log, log1p, sech2, sinh, tanh = FUNCTIONS.values()
+PRODUCTS = {f.__name__[1:]: _function_of_product(f) for f in (_erfc_product, _exp_product)}
+erfc_product, exp_product = PRODUCTS.values()

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 import sympy
-from sympy import Add, Expr, Idx, Indexed, Integer, Mul, Pow, S, Symbol
+from sympy import Add, Expr, Idx, Indexed, Integer, Mul, Pow, Rational, S, Symbol
 
 from symprop.errors import LoweringError
+from symprop.passes.functions import Written
 from symprop.primitives import Equal, Greater, GreaterEqual
 
 CALLS = {
@@ -22,7 +23,9 @@ CALLS = {
     **{name: name for name in ("asinh", "acosh", "atanh")},
 }
 """Functions of Python's ``math``, which Numba compiles in the type of their argument."""
-VECTORIZABLE = ("cosh", "erf", "erfc", "exp", "expm1", "log", "log1p", "sinh", "tanh")
+PRODUCTS = ("erfc_product", "exp_product")
+"""Those of ``numba_math`` that multiply: of a weight, two factors, and the rest of the first."""
+VECTORIZABLE = ("cosh", "erf", "erfc", "exp", "expm1", "log", "log1p", "sech2", "sinh", "tanh")
 """Those that ``numba_math`` has too."""
 RELATIONS = {Greater: ">", GreaterEqual: ">=", Equal: "=="}
 GREATEST_POWER = 64
@@ -134,6 +137,8 @@ class ScalarPrinter:
 
     def _function(self, node: Expr) -> tuple[str, int]:
         kind = type(node).__name__
+        if isinstance(node, Written):
+            return self._written(kind, node)
         if kind in CALLS:
             name = kind if kind in self._own else f"math.{CALLS[kind]}"
             return f"{name}({self(node.args[0])})", ATOM
@@ -144,6 +149,19 @@ class ScalarPrinter:
         if kind in ("Sign", "Maximum", "Minimum", "Select"):
             return self._choice(kind, node), 0
         raise LoweringError(f"{kind} cannot be compiled: {node}")
+
+    def _written(self, kind: str, node: Written) -> tuple[str, int]:
+        """A function of stabilizing; what it means where it is not to be had. A number in a
+        product is given in two parts, for that of the type is rounded.
+        """
+        if not self._own or kind not in (*self._own, *PRODUCTS):
+            return self._text(node.meaning)
+        if len(node.args) == 1:
+            return f"{kind}({self(node.args[0])})", ATOM
+        w, u, v = node.args
+        text = self(u)
+        low = u - Rational(float(self._dtype.type(float(u)))) if u.is_number else S.Zero
+        return f"{kind}({self(w)}, {text}, {self.literal(sympy.N(low))}, {self(v)})", ATOM
 
     def condition(self, node: Expr) -> str:
         """A number as a condition: whether it is not 0."""

@@ -14,7 +14,7 @@ from sympy import Symbol
 
 from symprop.backends.numba_body import Body, arguments, words
 from symprop.backends.numba_nest import INDENT, Kernel, Names
-from symprop.backends.numba_scalar import VECTORIZABLE
+from symprop.backends.numba_scalar import PRODUCTS, VECTORIZABLE
 from symprop.backends.numba_tables import Signature
 from symprop.backends.numba_training import TrainingBody
 from symprop.blocks import ROWS
@@ -88,7 +88,7 @@ class Module:
         """The functions that the parts call."""
         called = {name for part in parts for name in re.findall(r"\b(?<!\.)(\w+)\(", part)}
         lines = []
-        for module, own in {"numba_math": self.own, **FUNCTIONS}.items():
+        for module, own in {"numba_math": (*self.own, *PRODUCTS), **FUNCTIONS}.items():
             names = ", ".join(sorted(called.intersection(own)))
             lines += [f"from symprop.backends.{module} import {names}"] if names else []
         return "".join(f"\n{line}" for line in lines) + "\n" * bool(lines)

@@ -348,6 +348,10 @@ FUNCTIONS: dict[str, Callable[..., Number]] = {
         *("exp", "log", "erf", "erfc", "sin", "cos", "tan", "asin", "acos", "atan"),
         *("sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "log1p", "expm1"),
     )
+} | {
+    "sech2": lambda u: 1 - real("tanh")(u) ** 2,
+    "exp_product": lambda w, u, v: w * real("exp")(u * v),
+    "erfc_product": lambda w, u, v: w * real("erfc")(u * v),
 }
 """The scalar functions by the names that SymPy and mpmath share."""
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
-from sympy import Symbol
+from sympy import Expr, Symbol
 
 from symprop.derive.groups import Block, Run, blocks_of, label_number, layer_number
 from symprop.derive.lookup import as_value
 from symprop.derive.step import Step
 from symprop.equation import Equation
+from symprop.passes.functions import Written
+from symprop.passes.rewrite import bind
 from symprop.passes.rule import Rule
 from symprop.passes.stabilize import changes
 from symprop.program import Program
+from symprop.tensor import accesses
 
 SECTION = "In floating point"
 INTRODUCTION = (
@@ -26,8 +30,10 @@ class Floating:
 
     def __init__(self, program: Program):
         self.program = program
-        found = [change for change in changes(program) if change.before is not None]
-        self.running = {change.before: change.after for change in found}
+        made = changes(program)
+        own = {c.after.target: c.after.value for c in made if c.before is None and not c.after.over}
+        found = [change for change in made if change.before is not None]
+        self.running = {c.before: _on_paper(c.after, own) for c in found}
         self.rules: dict[Symbol, dict[Rule, None]] = {}
         for change in found:
             self.rules.setdefault(change.after.label, {}).update(dict.fromkeys(change.rules))
@@ -66,6 +72,26 @@ class Floating:
             steps=(Step("definition", target, value, detail="summary", run=run),),
             run=run,
         )
+
+
+def _on_paper(equation: Equation, own: Mapping[Expr, Expr]) -> Equation:
+    """An equation without the tensors that stabilizing brought in, and its functions as they are
+    meant.
+    """
+    value = _bound(equation.value, own)
+    written = {part: part.meaning for part in value.atoms(Written)}
+    return replace(equation, value=value.xreplace(written))
+
+
+def _bound(value: Expr, own: Mapping[Expr, Expr]) -> Expr:
+    """A value with elements in what they are computed from."""
+    found = {}
+    for target, inner in own.items():
+        for access in accesses(value):
+            names = bind(target, access)
+            if names is not None:
+                found[access] = inner.xreplace(names)
+    return value.xreplace(found)
 
 
 def in_words(rule: Rule) -> str:

@@ -37,6 +37,21 @@ def opened(value: Expr, stored: Mapping[Symbol, Stored]) -> Expr:
     return value.xreplace(changed) if changed else value
 
 
+def _reopened(value: Expr, stored: Mapping[Symbol, Stored]) -> Expr:
+    """eᵘ·e^na as eᵘ·wⁿ, where a = log w is stored."""
+    changed = {}
+    for product in sorted(value.atoms(Mul), key=str):
+        powers = [part for part in product.args if isinstance(part, exp)]
+        for power in powers if len(powers) > 1 else ():
+            number, access = power.args[0].as_coeff_Mul()
+            definition = stored.get(label_of(access)) if access in accesses(access) else None
+            names = bind(definition.target, access) if definition else None
+            inner = definition.value.xreplace(names) if definition and names is not None else None
+            if isinstance(inner, log) and number.is_Integer:
+                changed[power] = inner.args[0] ** number
+    return value.xreplace(changed) if changed else value
+
+
 def _opened(argument: Expr, stored: Mapping[Symbol, Stored]) -> Expr:
     """An argument in what its elements are computed from, twice: a = e/s, e = exp(z − c)."""
     for _ in range(2):
@@ -199,6 +214,14 @@ LOGARITHMS = (
         "is the largest z",
         "every a: a may have underflowed to 0 or been rounded to 1",
         opened,
+        "stored",
+    ),
+    Rule(
+        "exponential of a stored logarithm",
+        "exp(u)·exp(−a), where a = log(w) is stored",
+        "exp(u)/w",
+        "every u: 0·∞ where exp(u) vanishes, and an error of a is one of as many ulp as a is large",
+        _reopened,
         "stored",
     ),
     Rule(

@@ -15,10 +15,13 @@ from sympy import Add, Expr, Function, Mul, Pow, Symbol, exp, log
 from symprop.equation import Equation
 from symprop.passes.algebra import overflows, tidy
 from symprop.passes.edges import EDGES, GUARDS
-from symprop.passes.exponentials import EXPONENTIALS
+from symprop.passes.exponentials import EXPONENTIALS, REST_OF_TANGENT
 from symprop.passes.logarithms import LOGARITHMS
+from symprop.passes.powers import POWERS
+from symprop.passes.products import PRODUCTS
 from symprop.passes.rewrite import Stored, replaced, stored_value
 from symprop.passes.rule import Rule
+from symprop.passes.saturation import SATURATED_TANGENT, SATURATION
 from symprop.passes.shift import SHIFT
 from symprop.passes.tails import TAILS
 from symprop.primitives import Minimum
@@ -38,7 +41,9 @@ def _without_overflow(value: Expr) -> Expr:
 
 RULES: tuple[Rule, ...] = (
     SHIFT,
+    SATURATION,
     *TAILS,
+    *POWERS,
     *LOGARITHMS[:-1],
     *EXPONENTIALS,
     Rule(
@@ -51,8 +56,12 @@ RULES: tuple[Rule, ...] = (
     *EDGES,
     LOGARITHMS[-1],
     *GUARDS,
+    REST_OF_TANGENT,
+    *PRODUCTS,
 )
-"""All rules, in the order in which they are tried."""
+"""The rules, in the order in which they are tried."""
+EXACT_SLOPES = (SATURATED_TANGENT, *RULES)
+"""The same with what costs speed: the slope of tanh to its last digits."""
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sympy
-from sympy import Add, Expr, Function, Mul, Pow, Rational, erf, exp, expand_mul, log, pi, sqrt
+from sympy import Add, Expr, Mul, Pow, Rational, erf, exp, expand_mul, log, pi, sqrt
 from sympy.codegen.cfunctions import log1p
 
+from symprop.passes.functions import erfc
 from symprop.passes.rule import Rule
 from symprop.primitives import Greater, Minimum, Select
 
@@ -13,12 +14,6 @@ FAR = 8
 """From here on erfc(u) is taken from its continued fraction: it underflows at 9.2 in float32."""
 DEPTH = 12
 """So many of its fractions give log erfc(u) to 1e-16."""
-
-
-class erfc(Function):  # noqa: N801 (as SymPy calls its own)
-    """1 − erf(u). SymPy's own turns erfc(−u) into 2 − erfc(u), which cancels for large u."""
-
-    nargs = 1
 
 
 def tail_of(value: Expr) -> tuple[Expr, Expr] | None:
@@ -57,11 +52,13 @@ def of_tail(node: Expr) -> Expr:
 
 
 def _tail(node: Expr) -> Expr:
-    """c + c·erf u = c·erfc(−u), c − c·erf u = c·erfc u, in a sum."""
+    """c + c·erf u = c·erfc(−u), c − c·erf u = c·erfc u, 2c − c·erfc u = c·erfc(−u), in a sum."""
     if not isinstance(node, Add) or not node.args[0].is_number:
         return node
     for term in node.args[1:]:
         factor, function = term.as_coeff_Mul()
+        if isinstance(function, (erfc, sympy.erfc)) and node.args[0] == -2 * factor:
+            return node - node.args[0] - term - factor * erfc(-function.args[0])
         if isinstance(function, erf) and abs(factor) == abs(node.args[0]):
             found = tail_of(node.args[0] / abs(factor) * (node.args[0] + term))
             if found is not None:
@@ -87,6 +84,25 @@ def _tail_quotient(node: Expr) -> Expr:
     return node
 
 
+def _tail_product(node: Expr) -> Expr:
+    """e^u²·erfc u = 1/(√π·K) beyond 8."""
+    if not isinstance(node, Mul):
+        return node
+    for tail in node.args:
+        found = tail_of(tail) if not isinstance(tail, Pow) else None
+        if found is None or found[1].has(Minimum):
+            continue
+        factor, u = found
+        for above in node.args:
+            if isinstance(above, exp) and expand_mul(above.args[0] - u**2) == 0:
+                least = Minimum(u, FAR)
+                value = Select(
+                    Greater(u, FAR), 1 / (sqrt(pi) * mills(u)), exp(least**2) * erfc(least)
+                )
+                return node / above / tail * factor * value
+    return node
+
+
 TAILS = (
     Rule(
         "logarithm of a tail",
@@ -97,8 +113,8 @@ TAILS = (
     ),
     Rule(
         "tail of erf",
-        "1 + erf(u), 1 − erf(u)",
-        "erfc(−u), erfc(u), which subtract nothing",
+        "1 + erf(u), 1 − erf(u), 2 − erfc(u)",
+        "erfc(−u), erfc(u), erfc(−u), which subtract nothing",
         "every u: the sum cancels for u < −0.5, and is 0 for u < −5.9 (−3.9 in float32)",
         _tail,
     ),
@@ -108,6 +124,13 @@ TAILS = (
         "√π·K for u > 8, K the continued fraction u + (1/2)/(u + 1/(u + …))",
         "every u: 0/0 for u > 27 (10 in float32)",
         _tail_quotient,
+    ),
+    Rule(
+        "product of tails",
+        "exp(u²)·erfc(u)",
+        "1/(√π·K) for u > 8, K the continued fraction u + (1/2)/(u + 1/(u + …))",
+        "every u: ∞·0 for u > 26.6 (9.4 in float32)",
+        _tail_product,
     ),
 )
 """The rules for tails."""

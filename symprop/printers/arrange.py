@@ -8,6 +8,7 @@ from typing import Any
 from sympy import Add, Expr, Idx, Indexed, Integer, Mul, Pow, Rational, Symbol
 
 from symprop.formula import Largest, Rate, Through, Total, free_indices
+from symprop.passes.functions import Written
 from symprop.primitives import (
     Absolute,
     Equal,
@@ -196,6 +197,8 @@ class Arrange:
             return self.reduction(body, over, "sum" if isinstance(value, Total) else "max")
         if isinstance(value, (Rate, Through)):
             return self.rate(value)
+        if isinstance(value, Written):
+            return self(value.meaning)
         arguments = [self(a) for a in value.args if isinstance(a, Expr)]
         if isinstance(value, Select):
             return self._case(value)
