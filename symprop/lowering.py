@@ -15,9 +15,10 @@ class Lowering:
     ``vector_functions``: exponentials, logarithms and their kin in vector instructions.
     ``vector_products``: matrix products of small and medium size in vector instructions, without
     it by BLAS or in loops. ``orientation``: matrices that lie transposed, or copies that do, for
-    products that would not run along vectors. ``fusion``: statements over the same points share a loop nest. ``blocks``: rows are
-    taken in blocks that stay in the cache. ``shared_memory``: tensors that are never needed at the
-    same time share memory. ``threads``: how many threads may work on a batch, 0 for as many as pay.
+    products that would not run along vectors. ``fusion``: statements over the same points share a
+    loop nest. ``blocks``: rows are taken in blocks that stay in the cache. ``shared_memory``:
+    tensors that are never needed at the same time share memory. ``threads``: how many threads may
+    work on a batch, 0 for as many as pay.
 
     ``exact_slopes``, off by default, is no optimization: the slope 1 − a² of a saturated tanh,
     whose error is some ulp of 1, is computed to its own last digits, at the price of a second
