@@ -26,6 +26,9 @@ def index(name: str, extent: int | Expr) -> Idx:
 class Scope:
     """What a layer, a loss or an optimizer writes its equations into.
 
+    ``training``: whether the equations are those of training; for prediction a layer may write
+    others.
+
     >>> scope = Scope()
     >>> b, k = index("b", BATCH), index("k", 3)
     >>> x = scope.tensor("x", (b, k), role="input")
@@ -35,9 +38,11 @@ class Scope:
     total[b] = Σ_k x[b, k]²
     """
 
-    def __init__(self) -> None:
+    def __init__(self, training: bool = True) -> None:
+        self.training = training
         self._tensors: dict[str, Tensor] = {}
         self._equations: list[Equation | Recurrence] = []
+        self._updates: list[Equation] = []
         self._facts: list[Fact] = []
         self._layer = ""
         self._number = 0
@@ -57,6 +62,11 @@ class Scope:
         self._tensors[name] = Tensor(name, axes, role, init)
         return self._tensors[name]
 
+    def free_name(self, stem: str) -> str:
+        """The stem if no tensor is called so, else with the first number that makes it new."""
+        names = (f"{stem}_{number}" for number in range(2, len(self._tensors) + 3))
+        return next(name for name in (stem, *names) if name not in self._tensors)
+
     def adopt(self, *tensors: Tensor) -> None:
         """Make tensors of another program known here."""
         self._tensors.update({str(tensor.label): tensor for tensor in tensors})
@@ -72,16 +82,28 @@ class Scope:
         """Write an equation; ``step`` says what it is within its layer, for captions and errors."""
         self._equations.append(Equation(target, value, over, reduce, Origin(self._layer, step)))
 
+    def update(self, target: Expr, value: Expr, step: str = "") -> None:
+        """Write a new value of a state, which a training step assigns and nothing else does."""
+        self._updates.append(Equation(target, value, (), "set", Origin(self._layer, step)))
+
     def fact(self, value: Expr, over: tuple[Idx, ...], equals: Expr, reason: str) -> None:
         """Declare that the sum of ``value`` over ``over`` equals ``equals``."""
         self._facts.append(Fact(value, over, sympify(equals, strict=True), reason))
 
     @contextmanager
-    def layer(self, kind: str, numbered: bool = True) -> Iterator[int]:
-        """Open a layer; gives its number, which counts the layers that have parameters."""
-        self._number += numbered
-        before, self._layer = self._layer, f"{kind} {self._number}" if numbered else kind
-        yield self._number
+    def layer(self, kind: str, counted: bool = True) -> Iterator[int]:
+        """Open a layer; gives its number, which counts the layers that have parameters: one without
+        has the number of the last that has some.
+        """
+        self._number += counted
+        with self.part(f"{kind} {self._number}"):
+            yield self._number
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Open a part of a network, such as its loss."""
+        before, self._layer = self._layer, name
+        yield
         self._layer = before
 
     @contextmanager
@@ -104,3 +126,9 @@ class Scope:
         return Program(
             tuple(self._tensors.values()), tuple(self._equations), outputs, tuple(self._facts)
         )
+
+    def freeze_updates(self) -> Program:
+        """The program of what a training step assigns, which runs after that of the equations."""
+        labels = {equation.label for equation in self._updates}
+        outputs = tuple(t for t in self._tensors.values() if t.label in labels)
+        return Program(tuple(self._tensors.values()), tuple(self._updates), outputs)

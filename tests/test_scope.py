@@ -36,7 +36,7 @@ def test_layers_with_parameters_are_counted_nested_ones_included():
         with scope.layer("Dense") as second:
             scope.define(y[()], 2)
         scope.define(y[()], 3, step="again")
-    with scope.layer("Dropout", numbered=False):
+    with scope.layer("Dropout", counted=False):
         scope.define(y[()], 4)
     with scope.layer("Dense") as third:
         pass
