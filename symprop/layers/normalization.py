@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sympy import Expr, Rational, sqrt
+from sympy import Expr, Integer, Rational, sqrt
 
 from symprop.equation import PREACTIVATION
 from symprop.layers.base import rational
@@ -20,12 +20,11 @@ class BatchNorm(OnTensors):
     shift of its own.
 
         μ[j] = (1/m) Σ_b x[b, j]
-        d[b, j] = x[b, j] − μ[j]
-        v[j] = (1/m) Σ_b d[b, j]²,   σ[j] = √(v[j] + ε)
-        x̂[b, j] = d[b, j] / σ[j]
+        v[j] = (1/m) Σ_b (x[b, j] − μ[j])²,   σ[j] = √(v[j] + ε)
+        x̂[b, j] = (x[b, j] − μ[j]) / σ[j]
         z[b, j] = γ[j] x̂[b, j] + β[j]
 
-    x, d, x̂ and z have axes (batch, units), the others (units). γ starts from 1, β from 0. To
+    x, x̂ and z have axes (batch, units), the others (units). γ starts from 1, β from 0. To
     predict, running values take the place of μ and v; each training step moves them by
 
         μ_running ← p μ_running + (1 − p) μ
@@ -68,16 +67,15 @@ class BatchNorm(OnTensors):
             gamma = scope.tensor(f"gamma{number}", (j,), role="parameter", init=1.0)
             beta = scope.tensor(f"beta{number}", (j,), role="parameter", init=0.0)
             mean, variance = self._statistics(scope, source, number)
-            deviation = scope.tensor(f"d{number}", (b, j))
             sigma = scope.tensor(f"sigma{number}", (j,))
             normal = scope.tensor(f"xhat{number}", (b, j))
             z = scope.tensor(f"z{number}", (b, j))
-            scope.define(deviation[b, j], source[b, j] - mean[j], step="deviation")
+            deviation = source[b, j] - mean[j]
             if scope.training:
-                square = deviation[b, j] ** 2 / BATCH
-                scope.define(variance[j], square, over=(b,), step="variance")
+                scope.fact(deviation, (b,), Integer(0), "deviations from a mean sum to 0")
+                scope.define(variance[j], deviation**2 / BATCH, over=(b,), step="variance")
             scope.define(sigma[j], sqrt(variance[j] + epsilon), step="standard deviation")
-            scope.define(normal[b, j], deviation[b, j] / sigma[j], step="normalization")
+            scope.define(normal[b, j], deviation / sigma[j], step="normalization")
             value = gamma[j] * normal[b, j] + beta[j]
             scope.define(z[b, j], value, step=PREACTIVATION)
             if not name:
