@@ -16,6 +16,7 @@ from sympy import Expr, Idx, S, Symbol
 
 from symprop.program import Program
 from symprop.steps import (
+    Draw,
     Fill,
     Gather,
     Gathered,
@@ -110,7 +111,7 @@ class _Finder:
 
     def _by_rows(self, step: Step) -> bool:
         """Whether a step treats rows alike: every element that it uses is of its own row."""
-        if isinstance(step, (Gather, Fill)):
+        if isinstance(step, (Gather, Draw, Fill)):
             return self._has_rows(step.label)
         if isinstance(step, Gemm):
             return step.vectors and not self._is_large(step) and self._product_by_rows(step)

@@ -22,6 +22,7 @@ from symprop.passes.contraction import contraction
 from symprop.passes.orient import way
 from symprop.program import Program
 from symprop.steps import (
+    Draw,
     Fill,
     Gather,
     Gemm,
@@ -47,7 +48,8 @@ REACH = 12
 @dataclass(frozen=True)
 class Target:
     """What a schedule is made for: the settings, the lanes of a vector (0: no vector kernels), the
-    size that counts the rows of a batch, and the tensors whose rows are picked for each batch.
+    size that counts the rows of a batch, and the tensors whose rows are picked or drawn for each
+    batch.
     """
 
     lowering: Lowering = EVERYTHING
@@ -81,7 +83,11 @@ def schedule(
     if given is None:
         given = {t.label for t in program.tensors if t.role not in ("intermediate", "constant")}
     planner = _Planner(program, target, frozenset(given))
-    planner.items += [Gather(t.label) for t in program.tensors if t.label in target.gathered]
+    planner.items += [
+        Draw(t.label) if t.role == "noise" else Gather(t.label)
+        for t in program.tensors
+        if t.label in target.gathered
+    ]
     planner.groups(program.equations)
     kept = [t.label for t in program.tensors if keep is None or t.label in keep]
     planner.touch(kept)
@@ -126,7 +132,7 @@ def _shares(earlier: Statement, later: Statement) -> bool:
     return not elements.isdisjoint((later.target, *later.reads))
 
 
-_Item = _Group | Gemm | Transpose | Fill | Gather | Loop
+_Item = _Group | Gemm | Transpose | Fill | Gather | Draw | Loop
 
 
 class _Planner:

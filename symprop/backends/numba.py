@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from sympy import Symbol
 
-from symprop.backends import Array, Batches
+from symprop.backends import NO_NOISE, Array, Batches
 from symprop.backends.memory import copied
+from symprop.backends.noise import drawn
 from symprop.backends.numba_compile import Compiled, load
 from symprop.backends.numba_entry import (
     Dtype,
@@ -141,8 +142,8 @@ class NumbaExecutable:
         self._entries = {
             name: Entry(name, program, outputs, self._dtype, lowering, layout)
             for name, program, outputs, layout in (
-                ("predict", network.forward, [self._prediction], kept),
-                ("loss", network.forward, [self._loss], kept),
+                ("predict", network.inference, [self._prediction], kept),
+                ("loss", network.inference, [self._loss], kept),
                 ("gradients", network.gradients, [self._loss, *cotangents], kept),
             )
         }
@@ -207,10 +208,13 @@ class NumbaExecutable:
         return entry.work.arrays(rows)[0]
 
     @_one_at_a_time
-    def gradients(self, x: Array, y: Array) -> tuple[float, dict[str, Array]]:
-        """The mean loss over all rows and its gradient by parameter name."""
+    def gradients(
+        self, x: Array, y: Array, noise: Array = NO_NOISE
+    ) -> tuple[float, dict[str, Array]]:
+        """The mean loss over all rows, as one batch, and its gradient by parameter name."""
         entry = self._entries["gradients"]
-        found = self._run(entry, entry.data(x=x, y=y), len(x))
+        draws = drawn(entry.program.tensors, noise, len(x), self._dtype)
+        found = self._run(entry, {**entry.data(x=x, y=y), **draws}, len(x))
         loss = float(found[str(self._loss.label)])
         return loss, {name: found[label].copy() for label, name in self._names.items()}
 
@@ -220,14 +224,15 @@ class NumbaExecutable:
         entry, size = self._entries["train"], min(batches.size, len(batches.rows))
         parts = entry.parts(size)
         data = entry.data(x=batches.x, y=batches.y)
-        drawn = [data[str(tensor.label)] for tensor in entry.batches]
+        picked = [data[str(tensor.label)] for tensor in entry.batches]
         every = (batches.rows, batches.order, batches.seeds, batches.losses, batches.done)
+        noise = (batches.noise,) if entry.program.with_role("noise") else ()
         barrier = np.zeros(ROOM, np.int64)
         given = entry.training(self._arrays, size, parts)
 
         def calls(begin: int, end: int, threads: int) -> list[list[Any]]:
             shared = (begin, end, size, *every, parts)
-            return [[*shared, n, threads, barrier, *drawn, *given[n]] for n in range(threads)]
+            return [[*shared, n, threads, barrier, *noise, *picked, *given[n]] for n in range(threads)]
 
         def run(begin: int, end: int, threads: int) -> None:
             found = calls(begin, end, threads)

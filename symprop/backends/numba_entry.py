@@ -181,7 +181,8 @@ class Entry:
         lowered = oriented(prune(lowered), target)
         data = frozenset(t.label for t in lowered.tensors if t.role in ("input", "target"))
         if gathers:
-            target = replace(target, gathered=data)
+            noise = (tensor.label for tensor in lowered.with_role("noise"))
+            target = replace(target, gathered=data.union(noise))
         self.name, self.program, self.dtype, self._lowering = name, lowered, dtype, lowering
         self.plan = schedule(lowered, keep={tensor.label for tensor in outputs}, target=target)
         self.batches = batch_tensors(self.program, self.plan)

@@ -44,7 +44,8 @@ class BatchNorm(OnTensors):
     >>> from symprop import Dense, Network
     >>> net = Network([Dense(3), BatchNorm()], inputs=2, loss="mse")
     >>> print(net.statistics)
-    mu2_running[j] ← 9/10·mu2_running[j] + 1/10·mu2[j]
+    μ2_running[j] ← μ2_running[j] + [m > 1]·(μ2[j] - μ2_running[j])/10
+    v2_running[j] ← v2_running[j] + [m > 1]·(m·v2[j]/max(m - 1, 1) - v2_running[j])/10
     """
 
     momentum: float = 0.9
