@@ -94,14 +94,15 @@ def schedule(
     held = {*kept, *given} - target.gathered
     steps, scalars = without_stores(tuple(_finished(planner.items, program)), held)
     if target.size is not None and target.lowering.blocks:
-        steps = tuple(in_blocks(steps, program, target.size))
+        tensors = (*program.tensors, *planner.temporaries)
+        steps = tuple(in_blocks(steps, tensors, target.size))
     used = {label for step in steps for label in touched(step)} - scalars
-    tensors = [t for t in (*program.tensors, *planner.temporaries) if t.label in used]
-    buffers = [t for t in tensors if t.label not in given or t.label in target.gathered]
+    found = [t for t in (*program.tensors, *planner.temporaries) if t.label in used]
+    buffers = [t for t in found if t.label not in given or t.label in target.gathered]
     local = set(local_tensors(steps, buffers, held, target.size)) if target.size else set()
     return Schedule(
         steps,
-        tuple(tensor for tensor in tensors if tensor not in buffers),
+        tuple(tensor for tensor in found if tensor not in buffers),
         tuple(tensor for tensor in buffers if tensor not in local),
         tuple(tensor for tensor in buffers if tensor in local),
     )

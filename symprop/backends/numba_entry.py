@@ -129,9 +129,9 @@ class Work:
         plan: Schedule,
         dtype: Dtype,
         integers: frozenset[Symbol],
-        lives: Mapping[Symbol, Life],
+        lives: Mapping[bool, Mapping[Symbol, Life]],
     ):
-        self._plan, self._dtype, self._integers, self._lives = plan, dtype, integers, lives
+        self._plan, self._dtype, self._integers, self._all_lives = plan, dtype, integers, lives
         self._rows, self._arrays = 0, tuple[dict[str, Array], ...]()
         self._parts = 0
 
@@ -148,6 +148,7 @@ class Work:
         """
         if rows > self._rows or parts != self._parts:
             self._rows, self._parts = rows, parts
+            self._lives = self._all_lives[parts > 1]
             sums = sums_over_rows(self._plan) if parts else ()
             shapes = {t: shape_of(t, {BATCH: rows}) for t in self._plan.buffers}
             shapes |= {t: (parts, *(shapes[t] or (1,))) for t in sums}
@@ -187,7 +188,8 @@ class Entry:
         self.plan = schedule(lowered, keep={tensor.label for tensor in outputs}, target=target)
         self.batches = batch_tensors(self.program, self.plan)
         kept = {tensor.label for tensor in outputs}
-        lives = memory.lives(self.plan, kept) if lowering.shared_memory else {}
+        shared = lowering.shared_memory
+        lives = {t: memory.lives(self.plan, kept, t) if shared else {} for t in (False, True)}
         self.work = Work(self.plan, dtype, lowered.gathers, lives)
         self._unsafe = unsafe(self.program)
         self.signature = Signature(())  # that of the generated function, once there is one
