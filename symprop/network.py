@@ -107,8 +107,22 @@ class Network(Printable):
         """The forward pass and the gradient of the loss with respect to every parameter, in
         shortest form.
         """
-        program = self.forward + self.raw_gradients
-        deltas = {tensor.cotangent(1) for tensor in self.forward.preactivations}
+        return self._shortest(self.forward, self.raw_gradients)
+
+    @cached_property
+    def inference_gradients(self) -> Program:
+        """``inference`` and the gradient of its loss, in shortest form: where the error of a sample
+        comes from, whatever other samples there are.
+        """
+        if self.inference is self.forward:
+            return self.gradients
+        raw = backward(self.inference, self.inference.named("L"), self.parameters)
+        return self._shortest(self.inference, raw)
+
+    def _shortest(self, forward: Program, raw: Program) -> Program:
+        """A forward pass and its gradients, of which the δ of each layer stay."""
+        program = forward + raw
+        deltas = {tensor.cotangent(1) for tensor in forward.preactivations}
         return simplify_gradients(program, (t for t in program.tensors if t in deltas))
 
     def update(self, given: Any = "sgd") -> Program:
@@ -151,7 +165,8 @@ class Network(Printable):
         every Kronecker delta. ``notation``: ``"index"``, ``"matrix"`` or ``"both"``. ``batch``:
         True for a batch with samples in rows, False for one sample in columns, None for both.
 
-        Raises ArgumentError for anything else.
+        Raises ArgumentError for anything else, and for one sample of a network that normalizes over
+        the batch.
         """
         from symprop.derive import derive
 

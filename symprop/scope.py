@@ -4,15 +4,15 @@ into a Program.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from sympy import Expr, Idx, Symbol, sympify
 
-from symprop.equation import Equation, Fact, Origin, Recurrence, Reduce
+from symprop.equation import Equation, Fact, Origin, Recurrence, Reduce, flat
 from symprop.errors import DeclarationError
 from symprop.program import Program
-from symprop.tensor import Role, Tensor
+from symprop.tensor import Role, Tensor, label_of
 
 BATCH = Symbol("m", integer=True, positive=True)
 """The number of samples in a batch, known only when a program runs."""
@@ -123,12 +123,18 @@ class Scope:
 
     def freeze(self, outputs: tuple[Tensor, ...] = ()) -> Program:
         """The program of everything declared so far."""
-        return Program(
-            tuple(self._tensors.values()), tuple(self._equations), outputs, tuple(self._facts)
-        )
+        alone = _used(self._updates) - _used(flat(self._equations))
+        kept = (t for t in self._tensors.values() if t.label not in alone)
+        return Program(tuple(kept), tuple(self._equations), outputs, tuple(self._facts))
 
     def freeze_updates(self) -> Program:
         """The program of what a training step assigns, which runs after that of the equations."""
         labels = {equation.label for equation in self._updates}
-        outputs = tuple(t for t in self._tensors.values() if t.label in labels)
-        return Program(tuple(self._tensors.values()), tuple(self._updates), outputs)
+        tensors = tuple(self._tensors.values()) if labels else ()
+        outputs = tuple(t for t in tensors if t.label in labels)
+        return Program(tensors, tuple(self._updates), outputs)
+
+
+def _used(equations: Iterable[Equation]) -> set[Symbol]:
+    """The labels of all that some equations read or write."""
+    return {label_of(access) for e in equations for access in (e.target, *e.reads)}
