@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from string import ascii_lowercase
 
 from sympy import Expr, Idx, Symbol, sympify
 
@@ -63,9 +64,13 @@ class Scope:
         return self._tensors[name]
 
     def free_name(self, stem: str) -> str:
-        """The stem if no tensor is called so, else with the first number that makes it new."""
-        names = (f"{stem}_{number}" for number in range(2, len(self._tensors) + 3))
-        return next(name for name in (stem, *names) if name not in self._tensors)
+        """The stem if no tensor is called so, else with the first letter that makes it new, b, c, …"""
+        letters = (a + b for a in ("", *ascii_lowercase) for b in ascii_lowercase)
+        names = (stem, *(f"{stem}_{letter}" for letter in letters if letter != "a"))
+        for name in names:
+            if name not in self._tensors:
+                return name
+        raise DeclarationError(f"more than {len(names)} tensors are called {stem}")
 
     def adopt(self, *tensors: Tensor) -> None:
         """Make tensors of another program known here."""

@@ -26,6 +26,7 @@ from symprop.tensor import Tensor, accesses, label_of
 FORWARD, LOSS = "Forward pass", "Loss"
 OUTPUT, RECURSION = "Delta of the output layer", "Recursion of the deltas"
 GRADIENTS, UPDATE = "Gradients of weights and biases", "Update by gradient descent"
+STATISTICS = "Running statistics"
 
 
 class Builder:
@@ -295,11 +296,15 @@ class Builder:
         )
 
     def updates(self) -> Iterator[Step]:
-        """w ← w − α ∂L/∂w."""
-        pairs = ((label_number(str(e.label)), e) for e in self.update.flat)
-        for block, run in self._told(blocks_of(pairs)):
-            for equations in by_label(block.equations).values():
-                yield self._definition(UPDATE, equations, run, rule="update")
+        """w ← w − α ∂L/∂w, then what else a step of training assigns."""
+        given = self.lookup.forward.with_role("parameter")
+        known = {tensor.label for tensor in given}
+        for section, wanted in ((UPDATE, True), (STATISTICS, False)):
+            equations = (e for e in self.update.flat if (e.label in known) is wanted)
+            pairs = ((label_number(str(e.label)), e) for e in equations)
+            for block, run in self._told(blocks_of(pairs)):
+                for found in by_label(block.equations).values():
+                    yield self._definition(section, found, run, rule="update")
 
 
 def _of_run(step: Step, run: Run | None) -> Step:

@@ -17,11 +17,11 @@ class Dropout(OnTensors):
     the others are larger by as much, so that the mean stays.
 
         r[b, j] = [u[b, j] ≥ rate] / (1 − rate)
-        h[b, j] = r[b, j] x[b, j]
+        d[b, j] = r[b, j] x[b, j]
 
-    x, u, r and h have axes (batch, units). u is uniform on [0, 1), drawn afresh for each batch; its
+    x, u, r and d have axes (batch, units). u is uniform on [0, 1), drawn afresh for each batch; its
     bits depend on the model's seed, the number of batches trained on so far, the layer and the
-    element only. To predict, h = x. ``rate`` is a number from 0 to below 1, without a default: the
+    element only. To predict, d = x. ``rate`` is a number from 0 to below 1, without a default: the
     paper takes 0.5 for hidden units and 0.2 for inputs. PyTorch and Keras compute the same, from
     other random numbers.
 
@@ -35,7 +35,7 @@ class Dropout(OnTensors):
     >>> for equation in net.forward.flat[3:5]:
     ...     print(equation)
     r1[b, j] = 2·[u1[b, j] ≥ 1/2]
-    h1[b, j] = a1[b, j]·r1[b, j]
+    d1[b, j] = a1[b, j]·r1[b, j]
     >>> net.inference == Network([Dense(2, "tanh"), Dense(1)], inputs=3, loss="mse").forward
     True
     """
@@ -46,13 +46,13 @@ class Dropout(OnTensors):
         rational("Dropout: rate", self.rate, 0, 1, low_included=True)
 
     def declare(self, scope: Scope, source: Tensor, name: str = "") -> Tensor:
-        """Write r and h, and give h; to predict, give x."""
+        """Write r and d, and give d; to predict, give x."""
         if not scope.training and not name:
             return source
         b, j = source.axes[0], index("j", extent(source.axes[-1]))
         rate = rational("Dropout: rate", self.rate, 0, 1, low_included=True)
         with scope.layer("Dropout", counted=False) as number:
-            output = scope.tensor(name or scope.free_name(f"h{number}"), (b, j))
+            output = scope.tensor(name or scope.free_name(f"d{number}"), (b, j))
             if not scope.training:
                 scope.define(output[b, j], source[b, j], step="output")
                 return output
