@@ -37,9 +37,7 @@ each part of a batch would need so much memory of its own, each block would read
 """
 
 
-def in_blocks(
-    steps: Iterable[Step], tensors: Iterable[Tensor], size: Symbol
-) -> Iterator[Step]:
+def in_blocks(steps: Iterable[Step], tensors: Iterable[Tensor], size: Symbol) -> Iterator[Step]:
     """The steps, those that treat rows alike in blocks; ``size`` is the number of all rows,
     ``tensors`` are all that the steps use.
     """

@@ -34,12 +34,16 @@ if TYPE_CHECKING:
 class Network(Printable):
     """A network: layers in order, the number of inputs, and a loss.
 
+    ``layers`` is a list, or a function of a symbolic tensor that calls layers on it and combines
+    what they give by ``+``, ``-`` and ``*``, element by element. The function is called once, here;
+    the graph of its calls is what the network holds.
+
     ``loss`` is a built-in's name or a SymPy expression in ``symprop.prediction`` and
     ``symprop.target``, summed over outputs and averaged over the batch. Parameters are named by
     letter and layer: W1, b1, W2, b2, …
 
     Raises DeclarationError, UnknownNameError, ArgumentError or ArgumentTypeError for what cannot be
-    a network.
+    a network, ShapeError for tensors that are added and differ in shape.
 
     >>> from symprop import Dense
     >>> net = Network([Dense(1, activation="sigmoid")], inputs=2, loss="binary_cross_entropy")
@@ -63,10 +67,11 @@ class Network(Printable):
         """The equations from x and y to ŷ and L, and what a training step assigns besides."""
         scope = Scope(training)
         x = scope.tensor("x", (index("b", BATCH), index("k", self.inputs)), role="input")
-        if isinstance(self.layers, Graph):
-            predicted = self.layers.declare(scope, x, name="yhat")
+        layers = _layers(self.layers)
+        if isinstance(layers, Graph):
+            predicted = layers.declare(scope, x, name="yhat")
         else:
-            predicted = in_order(self.layers, scope, x, name="yhat")
+            predicted = in_order(layers, scope, x, name="yhat")
         with scope.part("loss"):
             _, total = self.loss.declare(scope, predicted)
         return scope.freeze(outputs=(predicted, total)), scope.freeze_updates()
@@ -144,7 +149,7 @@ class Network(Printable):
     def __str__(self) -> str:
         """The network in words: 5 inputs, Dense 4 (tanh), Dense 3 (softmax), loss mse."""
         inputs = "1 input" if self.inputs == 1 else f"{self.inputs} inputs"
-        return f"{inputs}, {_all_in_words(self.layers)}, loss {self.loss.name}"
+        return f"{inputs}, {_all_in_words(_layers(self.layers))}, loss {self.loss.name}"
 
     def _document(self) -> tuple[Item, ...]:
         from symprop.printers.document import Title

@@ -64,7 +64,7 @@ class Scope:
         return self._tensors[name]
 
     def free_name(self, stem: str) -> str:
-        """The stem if no tensor is called so, else with the first letter that makes it new, b, c, …"""
+        """The stem if no tensor is called so, else with a letter that makes it new: b, c, …."""
         letters = (a + b for a in ("", *ascii_lowercase) for b in ascii_lowercase)
         names = (stem, *(f"{stem}_{letter}" for letter in letters if letter != "a"))
         for name in names:

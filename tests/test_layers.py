@@ -4,6 +4,8 @@ prediction, and in derivations.
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from symprop import (
@@ -234,7 +236,7 @@ def test_each_batch_has_a_mask_of_its_own_and_the_seed_repeats_them():
     layers = [Dense(3), Dropout(0.5)]
     first, second = masks(layers), masks(layers)
     assert all((one == other).all() for one, other in zip(first, second, strict=True))
-    assert not any((one == other).any() for one, other in zip(first, first[1:], strict=False))
+    assert not any((one == other).any() for one, other in itertools.pairwise(first))
     assert not (masks(layers, seed=1)[0] == first[0]).any()
 
 

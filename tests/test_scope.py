@@ -43,7 +43,7 @@ def test_layers_with_parameters_are_counted_nested_ones_included():
     scope.define(y[()], 5)
     assert (first, second, third) == (1, 2, 3)
     origins = [str(e.origin) for e in scope.freeze().flat]
-    assert origins == ["Dense 1, one", "Dense 2", "Dense 1, again", "Dropout", ""]
+    assert origins == ["Dense 1, one", "Dense 2", "Dense 1, again", "Dropout 2", ""]
 
 
 def test_a_recurrence_collects_the_equations_inside():

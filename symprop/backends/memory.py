@@ -38,9 +38,7 @@ class Life:
         return self.first <= other.last and other.first <= self.last
 
 
-def lives(
-    plan: Schedule, kept: Collection[Symbol], together: bool = False
-) -> dict[Symbol, Life]:
+def lives(plan: Schedule, kept: Collection[Symbol], together: bool = False) -> dict[Symbol, Life]:
     """When each tensor is needed; those that are ``kept`` to the end.
 
     A tensor for the whole batch, or a sum that grows from block to block, is needed in all of a

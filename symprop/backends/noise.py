@@ -1,8 +1,8 @@
 """Noise: numbers on [0, 1), each by a number of its own, so that nothing depends on who draws them
 and in which order.
 
-The number of an element is SplitMix64's output (Steele, Lea and Flood 2014) after so many steps from
-a key; the key mixes that of the model, how many batches the model has been trained on, and the
+The number of an element is SplitMix64's output (Steele, Lea and Flood 2014) after so many steps
+from a key; the key mixes that of the model, how many batches the model has been trained on, and the
 tensor. The function that mixes is run by the interpreter on whole arrays, and compiled by others.
 """
 

@@ -232,7 +232,9 @@ class NumbaExecutable:
 
         def calls(begin: int, end: int, threads: int) -> list[list[Any]]:
             shared = (begin, end, size, *every, parts)
-            return [[*shared, n, threads, barrier, *noise, *picked, *given[n]] for n in range(threads)]
+            return [
+                [*shared, n, threads, barrier, *noise, *picked, *given[n]] for n in range(threads)
+            ]
 
         def run(begin: int, end: int, threads: int) -> None:
             found = calls(begin, end, threads)

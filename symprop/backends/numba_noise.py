@@ -32,7 +32,7 @@ def _draw(dtype: str, whole: Any) -> Callable[..., Any]:
     def draw(into, key, first, count):  # type: ignore[no-untyped-def]
         for n in range(count):
             kept = mixed(key, np.uint64(first + n)) >> shift
-            put(into, n, number(whole(kept)) * scale)
+            put(into, n, number(whole(kept)) * scale)  # type: ignore[call-arg, unused-ignore]
 
     return draw  # type: ignore[no-any-return, unused-ignore]
 

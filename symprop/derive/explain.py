@@ -202,7 +202,9 @@ class Explainer:
         lines, slope = [first], path.slope
         for rule, form in self._shorter(cotangent, path):
             before = lines[-1].after
-            reason = self._stored_in_words(before, path.in_all(form)) if rule == "stored value" else ""
+            reason = (
+                self._stored_in_words(before, path.in_all(form)) if rule == "stored value" else ""
+            )
             steps = self._eliminated(before, form) if self.full and reason else ()
             lines.append(Step(rule, before, path.in_all(form), reason, steps=steps))
             slope = form

@@ -7,8 +7,8 @@ from typing import Any
 
 from symprop.activations import activation
 from symprop.layers.graph import OnTensors
-from symprop.scope import Scope, index
-from symprop.tensor import Tensor, extent
+from symprop.scope import Scope
+from symprop.tensor import Tensor
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,7 @@ class Activation(OnTensors):
 
     def declare(self, scope: Scope, source: Tensor, name: str = "") -> Tensor:
         """Write a and give it."""
-        axes = source.axes[0], index("j", extent(source.axes[-1]))
         with scope.layer("Activation", counted=False) as number:
-            output = scope.tensor(name or scope.free_name(f"a{number}"), axes)
+            output = scope.tensor(name or scope.free_name(f"a{number}"), source.axes)
             self.activation.apply(scope, source, output)
         return output

@@ -36,7 +36,9 @@ class Graph:
     def __post_init__(self) -> None:
         object.__setattr__(self, "nodes", tuple(self.nodes))
         if not self.nodes:
-            raise DeclarationError("the function of a network gives its input back, without a layer")
+            raise DeclarationError(
+                "the function of a network gives its input back; expected a layer in between"
+            )
         for number, node in enumerate(self.nodes, start=1):
             if not node.sources or not all(0 <= source < number for source in node.sources):
                 raise DeclarationError(

@@ -18,11 +18,11 @@ class Residual(OnTensors):
 
         h[b, j] = x[b, j] + f(x)[b, j]
 
-    f are the ``layers``, one after the other; x, f(x) and h have axes (batch, units). The derivative
-    by x has the term 1 of the sum, whatever f does: it does not vanish with depth.
+    f are the ``layers``, one after the other; x, f(x) and h have axes (batch, units). The
+    derivative by x has the term 1 of the sum, whatever f does: it does not vanish with depth.
 
-    Raises ArgumentTypeError or DeclarationError for what is no list of layers, ShapeError where f(x)
-    has not the shape of x.
+    Raises ArgumentTypeError or DeclarationError for what is no list of layers, ShapeError where
+    f(x) has not the shape of x.
 
     Source: He, Zhang, Ren and Sun 2016, "Deep residual learning for image recognition", (1).
 
