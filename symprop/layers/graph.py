@@ -42,8 +42,7 @@ class Graph:
         for number, node in enumerate(self.nodes, start=1):
             if not node.sources or not all(0 <= source < number for source in node.sources):
                 raise DeclarationError(
-                    f"{node.layer!r} is node {number} of a graph and reads {node.sources}; expected "
-                    "earlier nodes"
+                    f"{node.layer!r} reads {node.sources}; expected earlier nodes"
                 )
         used = {source for node in self.nodes for source in node.sources}
         for number, node in enumerate(self.nodes[:-1], start=1):
