@@ -71,7 +71,7 @@ class Symbolic:
     ...     h = Dense(3, "tanh")(x)
     ...     return Dense(1)(h + Dense(3)(h))
     >>> print(Network(function, inputs=2, loss="mse"))
-    2 inputs, Dense 3 (tanh), Dense 3, +, Dense 1, loss mse
+    2 inputs, Dense 3 (tanh), Dense 3 (linear), +, Dense 1 (linear), loss mse
     """
 
     def __init__(self, nodes: list[Node], number: int):
