@@ -29,7 +29,7 @@ class Residual(OnTensors):
     >>> from symprop import Dense, Network
     >>> net = Network([Residual([Dense(3, "tanh")]), Dense(1)], inputs=3, loss="mse")
     >>> print(net.forward.flat[3])
-    h1[b, j] = a1[b, j] + x[b, j]
+    h1[b, j] = x[b, j] + a1[b, j]
     """
 
     layers: Sequence[Layer]
