@@ -2,7 +2,7 @@
 
 from symprop import errors
 from symprop.check import check_backends, check_gradients, check_program
-from symprop.layers import Dense
+from symprop.layers import Activation, BatchNorm, Dense, Dropout, Residual
 from symprop.losses import prediction, target
 from symprop.network import Network
 from symprop.optimizers import SGD, Adam
@@ -11,9 +11,13 @@ from symprop.storage import load
 __version__ = "0.1.0"
 __all__ = [
     "SGD",
+    "Activation",
     "Adam",
+    "BatchNorm",
     "Dense",
+    "Dropout",
     "Network",
+    "Residual",
     "check_backends",
     "check_gradients",
     "check_program",

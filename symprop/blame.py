@@ -55,7 +55,8 @@ class Layer:
 
 @dataclass(frozen=True)
 class Blame(Printable):
-    """The error signal of one sample, by layer and unit.
+    """The error signal of one sample, by layer and unit, in the network as it predicts: without
+    dropout, normalized by running statistics.
 
     δ⁽ˡ⁾ = ∂L/∂z⁽ˡ⁾ says how much the loss L grows with the pre-activation of a unit. Of its layer's
     error signal a unit j has the share |δ_j| / Σ_i |δ_i|, a layer of all ‖δ⁽ˡ⁾‖ / Σ_n ‖δ⁽ⁿ⁾‖; where
@@ -123,10 +124,11 @@ class Blame(Printable):
 
 def blame(model: Model, x: Any, y: Any) -> Blame:
     """The error signal of one sample in a model; see ``Model.blame``."""
-    network, program = model.network, model.network.gradients
+    network, program = model.network, model.network.inference_gradients
     arrays = sample_arrays(network, x, y, np.dtype(np.float64))
-    values = sample_values(program, {**arrays, **model.parameters})
-    names = delta_names(network.forward, program).given
+    states = {t.name: model.values[t.name] for t in network.inference.with_role("state")}
+    values = sample_values(program, {**arrays, **model.parameters, **states})
+    names = delta_names(network.inference, program).given
     cotangents = {t.name: str(t.cotangent(1).label) for t in network.parameters}
     zeros = {t.name: np.zeros([int(size) for size in t.shape]) for t in network.parameters}
     deltas = {name: values[label] for label, name in names.items() if label in values}
@@ -143,8 +145,8 @@ def blame(model: Model, x: Any, y: Any) -> Blame:
 
 def layers_of(network: Network) -> Iterator[Layer]:
     """The layers with a pre-activation, in order."""
-    forward = network.forward
-    names = delta_names(forward, network.gradients).given
+    forward = network.inference
+    names = delta_names(forward, network.inference_gradients).given
     for tensor in forward.preactivations:
         equations = forward.defined[tensor.label]
         read = {forward.tensor(access) for e in equations for access in e.reads}

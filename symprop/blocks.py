@@ -14,8 +14,8 @@ from typing import Any
 
 from sympy import Expr, Idx, S, Symbol
 
-from symprop.program import Program
 from symprop.steps import (
+    Draw,
     Fill,
     Gather,
     Gathered,
@@ -37,10 +37,12 @@ each part of a batch would need so much memory of its own, each block would read
 """
 
 
-def in_blocks(steps: Iterable[Step], program: Program, size: Symbol) -> Iterator[Step]:
-    """The steps, those that treat rows alike in blocks; ``size`` is the number of all rows."""
+def in_blocks(steps: Iterable[Step], tensors: Iterable[Tensor], size: Symbol) -> Iterator[Step]:
+    """The steps, those that treat rows alike in blocks; ``size`` is the number of all rows,
+    ``tensors`` are all that the steps use.
+    """
     waiting = tuple(steps)
-    finder = _Finder(program, size)
+    finder = _Finder(tensors, size)
     while waiting:
         before, run, waiting = finder.split(waiting)
         yield from before
@@ -69,10 +71,9 @@ def local_tensors(
 class _Finder:
     """Tells which steps treat rows alike, and makes them steps of a block."""
 
-    def __init__(self, program: Program, size: Symbol):
-        self.program = program
+    def __init__(self, tensors: Iterable[Tensor], size: Symbol):
         self.size = size
-        self._rows = {t.label for t in program.tensors if t.shape[:1] == (size,)}
+        self._rows = {t.label for t in tensors if t.shape[:1] == (size,)}
 
     def split(
         self, steps: tuple[Step, ...]
@@ -110,7 +111,7 @@ class _Finder:
 
     def _by_rows(self, step: Step) -> bool:
         """Whether a step treats rows alike: every element that it uses is of its own row."""
-        if isinstance(step, (Gather, Fill)):
+        if isinstance(step, (Gather, Draw, Fill)):
             return self._has_rows(step.label)
         if isinstance(step, Gemm):
             return step.vectors and not self._is_large(step) and self._product_by_rows(step)

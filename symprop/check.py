@@ -21,6 +21,7 @@ import numpy as np
 from symprop.activations import known_name
 from symprop.adjoint import backward
 from symprop.backends import Array
+from symprop.backends.noise import drawn, noise_source
 from symprop.backends.numpy import run
 from symprop.data import (
     data_type,
@@ -72,7 +73,8 @@ def check_gradients(
 
     g is what ``network.gradients`` gives in the interpreter, r the derivative of
     ``network.forward`` by ``method`` (see ``check_program``), both in the stable form that runs. x
-    and y are as for ``fit``.
+    and y are as for ``fit``. The formulas are those of training: normalized by this batch, with the
+    masks of dropout that a model with this seed draws first, held fixed.
     Parameters that are not given start as by ``compile(seed=seed)``; of each, at most 200 entries
     are checked, drawn with the seed.
 
@@ -86,6 +88,7 @@ def check_gradients(
     """
     given = {"x": x, "y": y, **(parameters or {})}
     arrays = _network_arrays(_network(network), given, seed, np.float64)
+    arrays |= drawn(network.forward.tensors, noise_source(seed), len(arrays["x"]), np.float64)
     values = run(lower(network.gradients), arrays)
     found = {
         str(parameter.label): values[str(cotangent.label)]

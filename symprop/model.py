@@ -17,6 +17,7 @@ import numpy as np
 from symprop.activations import known_name
 from symprop.backends import Array, Batches, Executable, in_another_thread, outcome
 from symprop.backends.memory import copied
+from symprop.backends.noise import noise_source
 from symprop.data import (
     TrainingData,
     data_type,
@@ -26,7 +27,7 @@ from symprop.data import (
     target_array,
     training_data,
 )
-from symprop.errors import ArgumentTypeError
+from symprop.errors import ArgumentError, ArgumentTypeError
 from symprop.history import History
 from symprop.initializers import INITIALIZERS
 from symprop.layers.base import flag, positive_integer
@@ -92,8 +93,9 @@ class Model:
         self._pace, self._slow = 1, True
         self._running: Future[None] | None = None
         self.generator = np.random.default_rng(self.seed)
-        states = network.update(self.optimizer).with_role("state")
+        states = (network.statistics + network.update(self.optimizer)).with_role("state")
         self._values = start_values((*network.parameters, *states), self.dtype, self.generator)
+        self._steps_before, self._done = 0, np.zeros(1, np.int64)
 
     def fit(
         self,
@@ -150,7 +152,10 @@ class Model:
             if data.held_out is not None:
                 together = 1
             seeds = self._seeds(together if shuffle else 0)
-            batches = Batches.of(data.x, data.y, data.rows, seeds, batch_size, together)
+            step = self.step
+            noise = noise_source(self.seed, step)
+            batches = Batches.of(data.x, data.y, data.rows, seeds, batch_size, together, noise)
+            self._steps_before, self._done = step, batches.done
             try:
                 self._train_on(batches, together * per_epoch)
             except KeyboardInterrupt:
@@ -232,9 +237,13 @@ class Model:
     def loss_and_gradients(self, x: Any, y: Any) -> tuple[float, dict[str, Array]]:
         """The mean loss over all rows, taken as one batch, and ∂L/∂W by parameter name.
 
+        The formulas are those of training: with dropout, by the masks that the next step of
+        training would draw, and normalized by this batch. Running statistics stay.
+
         Raises ShapeError, DataError or ArgumentTypeError.
         """
-        loss, gradients = self._ready.gradients(*self._data(x, y))
+        noise = noise_source(self.seed, self.step)
+        loss, gradients = self._ready.gradients(*self._data(x, y), noise)
         return float(loss), {name: np.array(array) for name, array in gradients.items()}
 
     def blame(self, x: Any, y: Any) -> Blame:
@@ -251,6 +260,18 @@ class Model:
         from symprop.blame import blame
 
         return blame(self, x, y)
+
+    @property
+    def step(self) -> int:
+        """How many batches the model has been trained on in its life."""
+        self._settle()
+        return self._steps_before + int(self._done[0])
+
+    @step.setter
+    def step(self, given: int) -> None:
+        if type(given) is not int or not 0 <= given < 2**62:
+            raise ArgumentError(f"step: expected a whole number of at least 0, got {given!r}")
+        self._steps_before, self._done = given, np.zeros(1, np.int64)
 
     @property
     def parameters(self) -> dict[str, Array]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
@@ -10,9 +10,10 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from symprop.adjoint import backward
-from symprop.errors import ArgumentTypeError, DeclarationError
-from symprop.layers import Layer
-from symprop.layers.base import positive_integer
+from symprop.layers import Graph, Layer
+from symprop.layers.base import in_order, layer_list, positive_integer
+from symprop.layers.graph import Symbolic, traced
+from symprop.layers.merge import Merge
 from symprop.losses import loss
 from symprop.lowering import EVERYTHING, Lowering
 from symprop.optimizers import optimizer
@@ -33,12 +34,16 @@ if TYPE_CHECKING:
 class Network(Printable):
     """A network: layers in order, the number of inputs, and a loss.
 
+    ``layers`` is a list, or a function of a symbolic tensor that calls layers on it and combines
+    what they give by ``+``, ``-`` and ``*``, element by element. The function is called once, here;
+    the graph of its calls is what the network holds.
+
     ``loss`` is a built-in's name or a SymPy expression in ``symprop.prediction`` and
     ``symprop.target``, summed over outputs and averaged over the batch. Parameters are named by
     letter and layer: W1, b1, W2, b2, …
 
     Raises DeclarationError, UnknownNameError, ArgumentError or ArgumentTypeError for what cannot be
-    a network.
+    a network, ShapeError for tensors that are added and differ in shape.
 
     >>> from symprop import Dense
     >>> net = Network([Dense(1, activation="sigmoid")], inputs=2, loss="binary_cross_entropy")
@@ -48,39 +53,50 @@ class Network(Printable):
     L = 1/m·Σ_{b, j} (-y[b, j]·log(ŷ[b, j]) - (1 - y[b, j])·log(1 - ŷ[b, j]))
     """
 
-    layers: Sequence[Layer]
+    layers: Sequence[Layer] | Callable[[Symbolic], Symbolic] | Graph
     inputs: int
     loss: Any
 
     def __post_init__(self) -> None:
-        if isinstance(self.layers, Layer) or not isinstance(self.layers, Sequence):
-            raise ArgumentTypeError(
-                f"Network: layers: expected a list of layers, got {self.layers!r}"
-            )
-        if not self.layers:
-            raise DeclarationError("Network: layers: expected at least one layer, got none")
-        for position, layer in enumerate(self.layers):
-            if isinstance(layer, type) or not isinstance(layer, Layer):
-                raise ArgumentTypeError(
-                    f"Network: layers[{position}]: expected a layer such as Dense(32), got "
-                    f"{layer!r}"
-                )
-        object.__setattr__(self, "layers", tuple(self.layers))
+        object.__setattr__(self, "layers", _layers(self.layers))
         object.__setattr__(self, "inputs", positive_integer("Network: inputs", self.inputs))
         object.__setattr__(self, "loss", loss(self.loss))
+        self.forward  # noqa: B018 (declared at once, so that shapes which do not fit are refused)
+
+    def _declared(self, training: bool) -> tuple[Program, Program]:
+        """The equations from x and y to ŷ and L, and what a training step assigns besides."""
+        scope = Scope(training)
+        x = scope.tensor("x", (index("b", BATCH), index("k", self.inputs)), role="input")
+        layers = _layers(self.layers)
+        if isinstance(layers, Graph):
+            predicted = layers.declare(scope, x, name="yhat")
+        else:
+            predicted = in_order(layers, scope, x, name="yhat")
+        with scope.part("loss"):
+            _, total = self.loss.declare(scope, predicted)
+        return scope.freeze(outputs=(predicted, total)), scope.freeze_updates()
 
     @cached_property
+    def _training(self) -> tuple[Program, Program]:
+        return self._declared(training=True)
+
+    @property
     def forward(self) -> Program:
-        """From the inputs x and the targets y to the prediction ŷ and the loss L."""
-        scope = Scope()
-        tensor = scope.tensor("x", (index("b", BATCH), index("k", self.inputs)), role="input")
-        for position, layer in enumerate(self.layers, start=1):
-            tensor = layer.declare(
-                scope, tensor, name="yhat" if position == len(self.layers) else ""
-            )
-        with scope.layer("loss", numbered=False):
-            _, total = self.loss.declare(scope, tensor)
-        return scope.freeze(outputs=(tensor, total))
+        """From the inputs x and the targets y to the prediction ŷ and the loss L, in training."""
+        return self._training[0]
+
+    @property
+    def statistics(self) -> Program:
+        """What a training step assigns besides the parameters: running statistics, if there are."""
+        return self._training[1]
+
+    @cached_property
+    def inference(self) -> Program:
+        """The same as ``forward`` for prediction and evaluation: without dropout, and normalized by
+        running statistics. Where there is neither, it is ``forward``.
+        """
+        found, _ = self._declared(training=False)
+        return self.forward if found == self.forward else found
 
     @cached_property
     def parameters(self) -> tuple[Tensor, ...]:
@@ -96,8 +112,22 @@ class Network(Printable):
         """The forward pass and the gradient of the loss with respect to every parameter, in
         shortest form.
         """
-        program = self.forward + self.raw_gradients
-        deltas = {tensor.cotangent(1) for tensor in self.forward.preactivations}
+        return self._shortest(self.forward, self.raw_gradients)
+
+    @cached_property
+    def inference_gradients(self) -> Program:
+        """``inference`` and the gradient of its loss, in shortest form: where the error of a sample
+        comes from, whatever other samples there are.
+        """
+        if self.inference is self.forward:
+            return self.gradients
+        raw = backward(self.inference, self.inference.named("L"), self.parameters)
+        return self._shortest(self.inference, raw)
+
+    def _shortest(self, forward: Program, raw: Program) -> Program:
+        """A forward pass and its gradients, of which the δ of each layer stay."""
+        program = forward + raw
+        deltas = {tensor.cotangent(1) for tensor in forward.preactivations}
         return simplify_gradients(program, (t for t in program.tensors if t in deltas))
 
     def update(self, given: Any = "sgd") -> Program:
@@ -105,7 +135,7 @@ class Network(Printable):
         scope = Scope()
         gradients = self.raw_gradients.outputs
         scope.adopt(*self.parameters, *gradients)
-        with scope.layer("optimizer", numbered=False):
+        with scope.part("optimizer"):
             optimizer(given).update(scope, self.parameters, gradients)
         program = scope.freeze()
         return replace(
@@ -113,16 +143,13 @@ class Network(Printable):
         )
 
     def step(self, given: Any = "sgd") -> Program:
-        """One step of training: forward pass, gradients and update."""
-        return self.gradients + self.update(given)
+        """One step of training: forward pass, gradients, update and running statistics."""
+        return self.gradients + self.update(given) + self.statistics
 
     def __str__(self) -> str:
         """The network in words: 5 inputs, Dense 4 (tanh), Dense 3 (softmax), loss mse."""
-        found = [(layer, len(list(equal))) for layer, equal in groupby(self.layers)]
-        times = (f"{n} times " if n > 1 else "" for _, n in found)
-        shown = (count + _in_words(layer) for count, (layer, _) in zip(times, found, strict=True))
         inputs = "1 input" if self.inputs == 1 else f"{self.inputs} inputs"
-        return f"{inputs}, {', '.join(shown)}, loss {self.loss.name}"
+        return f"{inputs}, {_all_in_words(_layers(self.layers))}, loss {self.loss.name}"
 
     def _document(self) -> tuple[Item, ...]:
         from symprop.printers.document import Title
@@ -143,7 +170,8 @@ class Network(Printable):
         every Kronecker delta. ``notation``: ``"index"``, ``"matrix"`` or ``"both"``. ``batch``:
         True for a batch with samples in rows, False for one sample in columns, None for both.
 
-        Raises ArgumentError for anything else.
+        Raises ArgumentError for anything else, and for one sample of a network that normalizes over
+        the batch.
         """
         from symprop.derive import derive
 
@@ -209,8 +237,30 @@ class Network(Printable):
         return Model(self, optimizer, dtype, seed, backend, lowering)
 
 
-def _in_words(layer: Layer) -> str:
+def _layers(given: Any) -> tuple[Layer, ...] | Graph:
+    """Layers in order, or the graph of a function."""
+    if isinstance(given, Graph):
+        return given
+    if callable(given) and not isinstance(given, (type, Layer)):
+        return traced(given)
+    return layer_list("Network: layers", given)
+
+
+def _all_in_words(layers: Sequence[Layer] | Graph) -> str:
+    """3 times Dense 8 (tanh), Dense 1."""
+    shown = [node.layer for node in layers.nodes] if isinstance(layers, Graph) else layers
+    found = [(layer, len(list(equal))) for layer, equal in groupby(shown)]
+    return ", ".join((f"{n} times " if n > 1 else "") + _in_words(layer) for layer, n in found)
+
+
+def _in_words(layer: Any) -> str:
     """Dense 4 (tanh)."""
-    units, activation = getattr(layer, "units", ""), getattr(layer, "activation", None)
+    if isinstance(layer, Merge):
+        return layer.operation
+    if isinstance(layer, Graph):
+        return f"graph of [{_all_in_words(layer)}]"
+    inner, activation = getattr(layer, "layers", None), getattr(layer, "activation", None)
+    setting = getattr(layer, "units", getattr(layer, "rate", ""))
     named = f" ({activation.name})" if activation is not None else ""
-    return f"{type(layer).__name__} {units}".strip() + named
+    of = f" [{_all_in_words(inner)}]" if inner is not None else ""
+    return f"{type(layer).__name__} {setting}".strip() + named + of

@@ -22,6 +22,7 @@ from symprop.passes.contraction import contraction
 from symprop.passes.orient import way
 from symprop.program import Program
 from symprop.steps import (
+    Draw,
     Fill,
     Gather,
     Gemm,
@@ -47,7 +48,8 @@ REACH = 12
 @dataclass(frozen=True)
 class Target:
     """What a schedule is made for: the settings, the lanes of a vector (0: no vector kernels), the
-    size that counts the rows of a batch, and the tensors whose rows are picked for each batch.
+    size that counts the rows of a batch, and the tensors whose rows are picked or drawn for each
+    batch.
     """
 
     lowering: Lowering = EVERYTHING
@@ -81,21 +83,26 @@ def schedule(
     if given is None:
         given = {t.label for t in program.tensors if t.role not in ("intermediate", "constant")}
     planner = _Planner(program, target, frozenset(given))
-    planner.items += [Gather(t.label) for t in program.tensors if t.label in target.gathered]
+    planner.items += [
+        Draw(t.label) if t.role == "noise" else Gather(t.label)
+        for t in program.tensors
+        if t.label in target.gathered
+    ]
     planner.groups(program.equations)
     kept = [t.label for t in program.tensors if keep is None or t.label in keep]
     planner.touch(kept)
     held = {*kept, *given} - target.gathered
     steps, scalars = without_stores(tuple(_finished(planner.items, program)), held)
     if target.size is not None and target.lowering.blocks:
-        steps = tuple(in_blocks(steps, program, target.size))
+        tensors = (*program.tensors, *planner.temporaries)
+        steps = tuple(in_blocks(steps, tensors, target.size))
     used = {label for step in steps for label in touched(step)} - scalars
-    tensors = [t for t in (*program.tensors, *planner.temporaries) if t.label in used]
-    buffers = [t for t in tensors if t.label not in given or t.label in target.gathered]
+    found = [t for t in (*program.tensors, *planner.temporaries) if t.label in used]
+    buffers = [t for t in found if t.label not in given or t.label in target.gathered]
     local = set(local_tensors(steps, buffers, held, target.size)) if target.size else set()
     return Schedule(
         steps,
-        tuple(tensor for tensor in tensors if tensor not in buffers),
+        tuple(tensor for tensor in found if tensor not in buffers),
         tuple(tensor for tensor in buffers if tensor not in local),
         tuple(tensor for tensor in buffers if tensor in local),
     )
@@ -126,7 +133,7 @@ def _shares(earlier: Statement, later: Statement) -> bool:
     return not elements.isdisjoint((later.target, *later.reads))
 
 
-_Item = _Group | Gemm | Transpose | Fill | Gather | Loop
+_Item = _Group | Gemm | Transpose | Fill | Gather | Draw | Loop
 
 
 class _Planner:

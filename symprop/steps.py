@@ -96,6 +96,13 @@ class Gather:
 
 
 @dataclass(frozen=True)
+class Draw:
+    """The rows of a batch of a noise tensor, drawn for it."""
+
+    label: Symbol
+
+
+@dataclass(frozen=True)
 class Fill:
     """Every element of the tensor ← value."""
 
@@ -124,7 +131,7 @@ class Rows:
     steps: tuple[Step, ...]
 
 
-Step = Nest | Gemm | Transpose | Fill | Gather | Loop | Rows
+Step = Nest | Gemm | Transpose | Fill | Gather | Draw | Loop | Rows
 
 
 @dataclass(frozen=True)
@@ -150,7 +157,7 @@ def touched(step: Step | Fused) -> tuple[Symbol, ...]:
     """The labels of the tensors and sizes that a step reads or writes, each once."""
     if isinstance(step, (Loop, Rows)):
         return tuple(dict.fromkeys(label for inner in step.steps for label in touched(inner)))
-    if isinstance(step, (Fill, Gather)):
+    if isinstance(step, (Fill, Gather, Draw)):
         return (step.label,)
     if isinstance(step, Transpose):
         return (label_of(step.target), label_of(step.source))
@@ -163,7 +170,7 @@ def touched(step: Step | Fused) -> tuple[Symbol, ...]:
 def written(step: Step | Fused) -> set[Symbol]:
     if isinstance(step, (Loop, Rows)):
         return {label for inner in step.steps for label in written(inner)}
-    if isinstance(step, (Fill, Gather)):
+    if isinstance(step, (Fill, Gather, Draw)):
         return {step.label}
     if isinstance(step, (Gemm, Transpose)):
         return {label_of(step.target)}

@@ -23,7 +23,9 @@ from sympy import Expr, Integer, NumberSymbol, Rational, Symbol
 from symprop.activations import ARGUMENT, LOWERED, Elementwise, Softmax
 from symprop.backends import Array
 from symprop.errors import ArgumentTypeError, ModelFileError
-from symprop.layers import Dense
+from symprop.layers import Activation, BatchNorm, Dense, Dropout, Graph, Residual
+from symprop.layers.graph import Node
+from symprop.layers.merge import Merge
 from symprop.losses import Loss, outputs, prediction, target
 from symprop.network import Network
 from symprop.optimizers import SGD, Adam
@@ -34,7 +36,11 @@ if TYPE_CHECKING:
 
 FORMAT = "symprop model 1"
 CLASSES: dict[str, type] = {
-    cls.__name__: cls for cls in (Network, Dense, Elementwise, Softmax, Loss, SGD, Adam)
+    cls.__name__: cls
+    for cls in (
+        *(Network, Graph, Node, Dense, Activation, Dropout, BatchNorm, Residual, Merge),
+        *(Elementwise, Softmax, Loss, SGD, Adam),
+    )
 }
 """The declarations that a file may hold."""
 FUNCTIONS: dict[str, Any] = {
@@ -132,6 +138,7 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
         "dtype": model.dtype.name,
         "seed": model.seed,
         "backend": model.backend,
+        "step": model.step,
         "generator": model.generator.bit_generator.state,
     }
     text = np.frombuffer(json.dumps(declaration).encode(), np.uint8)
@@ -203,6 +210,7 @@ def _restored(arrays: dict[str, Array]) -> Model:
     for label, array in model.values.items():
         array[...] = arrays[f"values/{label}"]
     model.generator.bit_generator.state = tree["generator"]
+    model.step = tree["step"]
     return model
 
 

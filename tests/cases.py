@@ -48,6 +48,10 @@ def _gradient_check(net: symprop.Network) -> None:
     assert symprop.check_gradients(net, draw(1, 4, 2), draw(2, 4, 2)) < 1e-10
 
 
+def _layers(*layers: Any) -> None:
+    _gradient_check(symprop.Network([*layers, symprop.Dense(2)], inputs=2, loss="mse"))
+
+
 def _custom_loss() -> None:
     loss: Expr = (symprop.prediction - symprop.target) ** 4
     _gradient_check(network(loss=loss))
@@ -81,7 +85,11 @@ def _check_program() -> None:
 PUBLIC: dict[str, Callable[[], Any]] = {
     "SGD": lambda: network().step(SGD(0.1, momentum=0.9, nesterov=True)),
     "Adam": lambda: network().step(Adam(0.01)),
+    "Activation": lambda: _layers(symprop.Activation("tanh")),
+    "BatchNorm": lambda: _layers(symprop.BatchNorm()),
     "Dense": lambda: network().gradients,
+    "Dropout": lambda: _layers(symprop.Dropout(0.5)),
+    "Residual": lambda: _layers(symprop.Residual([symprop.Dense(2)])),
     "Network": lambda: network().gradients,
     "prediction": _custom_loss,
     "target": _custom_loss,

@@ -36,14 +36,14 @@ def test_layers_with_parameters_are_counted_nested_ones_included():
         with scope.layer("Dense") as second:
             scope.define(y[()], 2)
         scope.define(y[()], 3, step="again")
-    with scope.layer("Dropout", numbered=False):
+    with scope.layer("Dropout", counted=False):
         scope.define(y[()], 4)
     with scope.layer("Dense") as third:
         pass
     scope.define(y[()], 5)
     assert (first, second, third) == (1, 2, 3)
     origins = [str(e.origin) for e in scope.freeze().flat]
-    assert origins == ["Dense 1, one", "Dense 2", "Dense 1, again", "Dropout", ""]
+    assert origins == ["Dense 1, one", "Dense 2", "Dense 1, again", "Dropout 2", ""]
 
 
 def test_a_recurrence_collects_the_equations_inside():

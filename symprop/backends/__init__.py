@@ -15,6 +15,8 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 Array = np.ndarray[Any, Any]
+NO_NOISE = np.zeros(2, np.uint64)
+"""What noise is drawn from where there is none to draw."""
 
 
 Value = TypeVar("Value")
@@ -45,7 +47,8 @@ class Batches:
     An epoch takes ``rows`` (some of x's) in the order that its seed gives, or as they are if there
     are no ``seeds``; its last batch may be shorter. ``order`` holds that of the current epoch,
     ``losses`` the sum over its batches of batch loss times batch rows, ``done`` how many batches
-    have been trained on.
+    have been trained on. ``noise`` holds the key of the model's noise and how many batches it was
+    trained on before these.
     """
 
     x: Array
@@ -56,12 +59,22 @@ class Batches:
     order: Array
     losses: Array
     done: Array
+    noise: Array
 
     @classmethod
-    def of(cls, x: Array, y: Array, rows: Array, seeds: Array, size: int, epochs: int) -> Batches:
+    def of(
+        cls,
+        x: Array,
+        y: Array,
+        rows: Array,
+        seeds: Array,
+        size: int,
+        epochs: int,
+        noise: Array = NO_NOISE,
+    ) -> Batches:
         """Batches for so many epochs, none of them begun."""
         order, done = np.empty_like(rows), np.zeros(1, np.int64)
-        return cls(x, y, rows, seeds, size, order, np.zeros(epochs), done)
+        return cls(x, y, rows, seeds, size, order, np.zeros(epochs), done, noise)
 
     @property
     def per_epoch(self) -> int:
@@ -85,8 +98,12 @@ class Executable(Protocol):
     def loss(self, x: Array, y: Array) -> float:
         """The mean loss over all rows."""
 
-    def gradients(self, x: Array, y: Array) -> tuple[float, dict[str, Array]]:
-        """The mean loss over all rows and its gradient by parameter name."""
+    def gradients(
+        self, x: Array, y: Array, noise: Array = NO_NOISE
+    ) -> tuple[float, dict[str, Array]]:
+        """The mean loss over all rows, as one batch, and its gradient by parameter name, with the
+        noise of the first batch from ``noise`` on, as in ``Batches``.
+        """
 
     def train(self, batches: Batches, first: int, last: int) -> None:
         """Train on a range of batches, counted through all epochs, updating ``values`` in place.

@@ -38,16 +38,18 @@ class Life:
         return self.first <= other.last and other.first <= self.last
 
 
-def lives(plan: Schedule, kept: Collection[Symbol]) -> dict[Symbol, Life]:
+def lives(plan: Schedule, kept: Collection[Symbol], together: bool = False) -> dict[Symbol, Life]:
     """When each tensor is needed; those that are ``kept`` to the end.
 
     A tensor for the whole batch, or a sum that grows from block to block, is needed in all of a
-    block's steps; what lives in a block only, from its first use there to its last.
+    block's steps; what lives in a block only, from its first use there to its last. Where threads
+    work ``together`` they may be at different steps until all have done their blocks: what is for
+    all of them is needed from the end of the blocks before to the end of those after.
     """
     local = {tensor.label for tensor in plan.local}
     found: dict[Symbol, Life] = {}
     end = 0
-    for members in _numbered(plan.steps):
+    for members in _numbered(plan.steps, together):
         numbers = [number for number, _ in members]
         for number, step in members:
             for label in touched(step):
@@ -61,13 +63,18 @@ def lives(plan: Schedule, kept: Collection[Symbol]) -> dict[Symbol, Life]:
     }
 
 
-def _numbered(steps: Iterable[Step]) -> Iterator[list[tuple[int, Step]]]:
-    """The steps with their numbers, those of blocks together."""
-    count = 0
+def _numbered(steps: Iterable[Step], together: bool) -> Iterator[list[tuple[int, Step]]]:
+    """The steps with their numbers, those of blocks together, or all up to the end of blocks."""
+    count, found = 0, list[tuple[int, Step]]()
     for step in steps:
         members = step.steps if isinstance(step, Rows) else (step,)
-        yield list(enumerate(members, count))
+        found += enumerate(members, count)
         count += len(members)
+        if isinstance(step, Rows) or not together:
+            yield found
+            found = []
+    if found:
+        yield found
 
 
 def arrays(

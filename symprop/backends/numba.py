@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping
 from functools import cached_property, partial, wraps
 from typing import Any
 
 import numpy as np
 from sympy import Symbol
 
-from symprop.backends import Array, Batches
+from symprop.backends import NO_NOISE, Array, Batches
 from symprop.backends.memory import copied
+from symprop.backends.noise import drawn
 from symprop.backends.numba_compile import Compiled, load
 from symprop.backends.numba_entry import (
     Dtype,
@@ -34,19 +35,14 @@ from symprop.backends.pace import Threads, together
 from symprop.lowering import EVERYTHING, Lowering
 from symprop.network import Network
 from symprop.passes.layout import Layout
-from symprop.passes.prune import prune
-from symprop.passes.saturation import SATURATED_TANGENT
-from symprop.passes.stabilize import stabilize
 from symprop.program import Program
 from symprop.schedule import Target, schedule
 from symprop.scope import BATCH
 from symprop.steps import Schedule
-from symprop.tensor import Tensor
 
 WORK, LEAST_ROWS = 1 << 19, 64
 """About how many numbers the buffers of a prediction or loss hold: rows are taken in pieces."""
 UPDATED = ("parameter", "state")
-EXACT = (SATURATED_TANGENT,)
 """What is done before the rules that are always applied."""
 
 
@@ -85,11 +81,6 @@ def source_of(program: Program, dtype: Any = np.float64) -> str:
 
 def _own(lowering: Lowering) -> Collection[str]:
     return VECTORIZABLE if lowering.vector_functions else ()
-
-
-def _sloped(program: Program, outputs: Iterable[Tensor], lowering: Lowering) -> Program:
-    """The program with the slope of each tanh as the lowering wants it."""
-    return stabilize(prune(program, outputs), EXACT) if lowering.exact_slopes else program
 
 
 def _source(
@@ -151,15 +142,13 @@ class NumbaExecutable:
         self._turned = dict(_turned(values, kept))
         self._entries = {
             name: Entry(name, program, outputs, self._dtype, lowering, layout)
-            for name, given, outputs, layout in (
-                ("predict", network.forward, [self._prediction], kept),
-                ("loss", network.forward, [self._loss], kept),
+            for name, program, outputs, layout in (
+                ("predict", network.inference, [self._prediction], kept),
+                ("loss", network.inference, [self._loss], kept),
                 ("gradients", network.gradients, [self._loss, *cotangents], kept),
             )
-            for program in (_sloped(given, outputs, lowering),)
         }
         results = [self._loss, *updated]
-        step = _sloped(step, results, lowering)
         self._entries["train"] = Entry(
             "train", step, results, self._dtype, lowering, lying, gathers=True
         )
@@ -221,10 +210,13 @@ class NumbaExecutable:
         return entry.work.arrays(rows)[0]
 
     @_one_at_a_time
-    def gradients(self, x: Array, y: Array) -> tuple[float, dict[str, Array]]:
-        """The mean loss over all rows and its gradient by parameter name."""
+    def gradients(
+        self, x: Array, y: Array, noise: Array = NO_NOISE
+    ) -> tuple[float, dict[str, Array]]:
+        """The mean loss over all rows, as one batch, and its gradient by parameter name."""
         entry = self._entries["gradients"]
-        found = self._run(entry, entry.data(x=x, y=y), len(x))
+        draws = drawn(entry.program.tensors, noise, len(x), self._dtype)
+        found = self._run(entry, {**entry.data(x=x, y=y), **draws}, len(x))
         loss = float(found[str(self._loss.label)])
         return loss, {name: found[label].copy() for label, name in self._names.items()}
 
@@ -234,14 +226,17 @@ class NumbaExecutable:
         entry, size = self._entries["train"], min(batches.size, len(batches.rows))
         parts = entry.parts(size)
         data = entry.data(x=batches.x, y=batches.y)
-        drawn = [data[str(tensor.label)] for tensor in entry.batches]
+        picked = [data[str(tensor.label)] for tensor in entry.batches]
         every = (batches.rows, batches.order, batches.seeds, batches.losses, batches.done)
+        noise = (batches.noise,) if entry.program.with_role("noise") else ()
         barrier = np.zeros(ROOM, np.int64)
         given = entry.training(self._arrays, size, parts)
 
         def calls(begin: int, end: int, threads: int) -> list[list[Any]]:
             shared = (begin, end, size, *every, parts)
-            return [[*shared, n, threads, barrier, *drawn, *given[n]] for n in range(threads)]
+            return [
+                [*shared, n, threads, barrier, *noise, *picked, *given[n]] for n in range(threads)
+            ]
 
         def run(begin: int, end: int, threads: int) -> None:
             found = calls(begin, end, threads)

@@ -22,7 +22,19 @@ from symprop.loops import flattened
 from symprop.program import Program
 from symprop.schedule import split
 from symprop.scope import BATCH
-from symprop.steps import Fill, Gather, Gemm, Loop, Nest, Rows, Schedule, Step, Transpose, touched
+from symprop.steps import (
+    Draw,
+    Fill,
+    Gather,
+    Gemm,
+    Loop,
+    Nest,
+    Rows,
+    Schedule,
+    Step,
+    Transpose,
+    touched,
+)
 from symprop.tensor import Tensor, extent, indices, label_of, subscripts_of
 
 CACHE = 48 * 1024
@@ -172,6 +184,8 @@ class Body:
             return Call(self._own_kernel("transpose"), (*pair, *self.bounds(int(rows)), columns))
         if isinstance(step, Gather):
             return self._gather(self.program.by_label[step.label], names)
+        if isinstance(step, Draw):
+            return self._draw(self.program.by_label[step.label], names)
         if isinstance(step, Fill):
             value = ScalarPrinter(self._module.dtype, str).literal(step.value)
             kernel = Kernel((f"{INDENT}‹0›.fill({value})",), (Symbol("a"),), (0,))
@@ -242,6 +256,14 @@ class Body:
         )
         places = (a, *distances, b, length[1], c, length[2])
         return Call(self._own_kernel("product"), (*places, *rows, *size, add))
+
+    def _draw(self, tensor: Tensor, names: Names) -> Call:
+        """The call that draws the noise of a batch, or of a block of it."""
+        width = prod(int(extent(axis)) for axis in tensor.axes[1:])
+        first, rows = (f"block * {width}", ROWS) if names.within_block else ("0", BATCH)
+        key = f"key_{self.program.with_role('noise').index(tensor)}"
+        given = names[tensor.label], key, first, f"{names[rows]} * {width}"
+        return Call(self._own_kernel("draw"), given)
 
     def _gather(self, tensor: Tensor, names: Names) -> Call:
         """The call of the kernel that copies the rows of a batch, or of a block of it.

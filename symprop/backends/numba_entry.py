@@ -24,6 +24,7 @@ from symprop.passes import lower
 from symprop.passes.layout import Layout, laid_out, layout
 from symprop.passes.orient import orient
 from symprop.passes.prune import prune
+from symprop.passes.stabilize import EXACT_SLOPES, RULES
 from symprop.program import Program
 from symprop.schedule import Target, schedule
 from symprop.scope import BATCH
@@ -129,9 +130,9 @@ class Work:
         plan: Schedule,
         dtype: Dtype,
         integers: frozenset[Symbol],
-        lives: Mapping[Symbol, Life],
+        lives: Mapping[bool, Mapping[Symbol, Life]],
     ):
-        self._plan, self._dtype, self._integers, self._lives = plan, dtype, integers, lives
+        self._plan, self._dtype, self._integers, self._all_lives = plan, dtype, integers, lives
         self._rows, self._arrays = 0, tuple[dict[str, Array], ...]()
         self._parts = 0
 
@@ -148,6 +149,7 @@ class Work:
         """
         if rows > self._rows or parts != self._parts:
             self._rows, self._parts = rows, parts
+            self._lives = self._all_lives[parts > 1]
             sums = sums_over_rows(self._plan) if parts else ()
             shapes = {t: shape_of(t, {BATCH: rows}) for t in self._plan.buffers}
             shapes |= {t: (parts, *(shapes[t] or (1,))) for t in sums}
@@ -176,17 +178,20 @@ class Entry:
         gathers: bool = False,
     ):
         target = target_of(lowering, dtype, BATCH)
-        lowered = laid_out(lower(program, tuple(outputs)), stored)
+        rules = EXACT_SLOPES if lowering.exact_slopes else RULES
+        lowered = laid_out(lower(program, tuple(outputs), rules), stored)
         outputs = lowered.outputs
         lowered = oriented(prune(lowered), target)
         data = frozenset(t.label for t in lowered.tensors if t.role in ("input", "target"))
         if gathers:
-            target = replace(target, gathered=data)
+            noise = (tensor.label for tensor in lowered.with_role("noise"))
+            target = replace(target, gathered=data.union(noise))
         self.name, self.program, self.dtype, self._lowering = name, lowered, dtype, lowering
         self.plan = schedule(lowered, keep={tensor.label for tensor in outputs}, target=target)
         self.batches = batch_tensors(self.program, self.plan)
         kept = {tensor.label for tensor in outputs}
-        lives = memory.lives(self.plan, kept) if lowering.shared_memory else {}
+        shared = lowering.shared_memory
+        lives = {t: memory.lives(self.plan, kept, t) if shared else {} for t in (False, True)}
         self.work = Work(self.plan, dtype, lowered.gathers, lives)
         self._unsafe = unsafe(self.program)
         self.signature = Signature(())  # that of the generated function, once there is one

@@ -25,7 +25,7 @@ RESERVED = re.compile(
     r"|add_up|parts_used|rows_of_part|share|wait|(start|stop)(_\d+)?|parts?|thread|threads|barrier|low|high|active"
     r"|first|last|stride|rows_all|order|seeds|losses|done|count|step|epoch|batch|begin|block|blocks|layer"
     r"|table_\d+|(line|matrix|cube)(32|64)"
-    r"|height"
+    r"|height|noise|noise_key|key_\d+|draw(32|64)"
     rf"|{'|'.join(VECTORIZABLE)}"
 )
 """Names that generated code uses itself."""

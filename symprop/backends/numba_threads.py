@@ -92,7 +92,7 @@ def _number(_context: Any, a: Any, at: Any) -> Any:
 
 
 @intrinsic  # type: ignore[misc, unused-ignore]
-def _put(_context: Any, a: Any, at: Any, number: Any) -> Any:
+def put(_context: Any, a: Any, at: Any, number: Any) -> Any:
     """Put a number so many places after the first."""
 
     def generate(context: Any, build: ir.IRBuilder, _sig: Any, given: Any) -> Any:
@@ -134,7 +134,7 @@ def add_up(parts, count, start, stop):  # type: ignore[no-untyped-def]
     for part in range(1, count):
         for n in range(start, stop):
             more = _number(parts, part * size + n)  # type: ignore[call-arg, var-annotated, unused-ignore]
-            _put(parts, n, _number(parts, n) + more)
+            put(parts, n, _number(parts, n) + more)
 
 
 @compiled

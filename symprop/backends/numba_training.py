@@ -16,6 +16,7 @@ from typing import Literal
 
 from sympy import Symbol
 
+from symprop.backends.noise import tensor_number
 from symprop.backends.numba_body import Body, Kernels, arguments, batch_tensors, words
 from symprop.backends.numba_calls import Call
 from symprop.backends.numba_nest import INDENT, Names
@@ -64,8 +65,11 @@ class TrainingBody(Body):
         self._names = Names((BATCH, ROWS, *self._labels))
         self._sums = {t.label: t for t in sums_over_rows(plan)}
         self._shares: dict[int, None] = {}
-        inner = {label: f"{self._names[label]}_own" for label in self._sums}
-        self._own = self._names.but(inner, within_block=False)
+
+    @property
+    def _drawing(self) -> tuple[str, ...]:
+        """What noise is drawn from, where there is some: see ``noise.key_of``."""
+        return ("noise",) if self.program.with_role("noise") else ()
 
     def _given(self, label: Symbol) -> str:
         return f"{self._names[label]}_parts" if label in self._sums else self._names[label]
@@ -89,7 +93,7 @@ class TrainingBody(Body):
         gathered = batch_tensors(self.program, self.plan)
         every = (f"all_{self._names[tensor.label]}" for tensor in gathered)
         tables = (f"table_{number}" for number in range(len(self.tables)))
-        names = [*LEADING, *every, *map(self._given, labels), *tables]
+        names = [*LEADING, *self._drawing, *every, *map(self._given, labels), *tables]
         return names, lines, Signature(labels, tuple(self.tables))
 
     def _text(self, loss: Symbol) -> Iterator[str]:
@@ -114,6 +118,8 @@ class TrainingBody(Body):
         yield f"{INDENT}begin = batch * stride"
         yield f"{INDENT}{m} = min(stride, rows_all.size - begin)"
         yield f"{INDENT}active = parts_used({m}, parts)"
+        for n, tensor in enumerate(self.program.with_role("noise")):
+            yield f"{INDENT}key_{n} = noise_key(noise, step, {tensor_number(tensor)})"
         yield from loop
 
     def _batch(self, loss: Symbol) -> Iterator[str]:
@@ -170,11 +176,14 @@ class TrainingBody(Body):
         """The parts of a thread, one after the other."""
         yield "for part in range(thread, active, threads):"
         yield f"{INDENT}low, high = rows_of_part({self._names[BATCH]}, part, parts)"
-        lines = list(self.lines(steps, self._own))
+        summed = self._summed(steps)
+        inner = {label: f"{self._names[label]}_own" for label in summed}
+        own = self._names.but(inner, within_block=False)
+        lines = list(self.lines(steps, own))
         used = words(lines)
-        for label in self._summed(steps):
-            if self._own[label] in used:
-                yield f"{INDENT}{self._own[label]} = {self._given(label)}[part]"
+        for label in summed:
+            if own[label] in used:
+                yield f"{INDENT}{own[label]} = {self._given(label)}[part]"
         yield from (INDENT + line for line in lines)
 
     def _way(self, step: Step) -> Literal["parts", "shared", "first"]:

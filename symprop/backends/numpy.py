@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sympy import Add, Expr, Idx, Indexed, Mul, Pow, Symbol
 
-from symprop.backends import Batches
+from symprop.backends import NO_NOISE, Batches
+from symprop.backends.noise import drawn
 from symprop.backends.shuffle import begin_epoch
 from symprop.equation import Equation, Recurrence
 from symprop.errors import DataError, LoweringError, ShapeError
@@ -318,10 +319,10 @@ class NumpyExecutable:
         self._values, self._dtype = values, dtype
         self._prediction = network.named("yhat")
         self._loss = network.named("L")
-        forward = lower(network.forward, (self._prediction,))
+        forward = lower(network.inference, (self._prediction,))
         given = tuple(tensor for tensor in forward.tensors if tensor.role != "target")
         self._forward = replace(forward, tensors=given)
-        self._evaluation = lower(network.forward)
+        self._evaluation = lower(network.inference)
         self._gradients = lower(network.gradients)
         self._cotangents = dict(zip(network.parameters, network.raw_gradients.outputs, strict=True))
         self._step = lower(network.step(optimizer))
@@ -339,9 +340,12 @@ class NumpyExecutable:
         """The mean loss over all rows."""
         return float(self._run(self._evaluation, x=x, y=y)[str(self._loss.label)])
 
-    def gradients(self, x: Array, y: Array) -> tuple[float, dict[str, Array]]:
-        """The mean loss over all rows and its gradient by parameter name."""
-        values = self._run(self._gradients, x=x, y=y)
+    def gradients(
+        self, x: Array, y: Array, noise: Array = NO_NOISE
+    ) -> tuple[float, dict[str, Array]]:
+        """The mean loss over all rows, as one batch, and its gradient by parameter name."""
+        draws = drawn(self._gradients.tensors, noise, len(x), self._dtype)
+        values = self._run(self._gradients, x=x, y=y, **draws)
         return float(values[str(self._loss.label)]), {
             parameter.name: values[str(cotangent.label)]
             for parameter, cotangent in self._cotangents.items()
@@ -355,7 +359,8 @@ class NumpyExecutable:
                 with np.errstate(over="ignore"):
                     begin_epoch(batches.order, batches.rows, batches.seeds, epoch)
             rows = batches.order[batch * batches.size : (batch + 1) * batches.size]
-            after = self._run(self._step, x=batches.x[rows], y=batches.y[rows])
+            draws = drawn(self._step.tensors, batches.noise, len(rows), self._dtype, number)
+            after = self._run(self._step, x=batches.x[rows], y=batches.y[rows], **draws)
             self._values.update({label: after[label] for label in self._values})
             batches.losses[epoch] += float(after[str(self._loss.label)]) * len(rows)
             batches.done[0] = number + 1

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from symprop.derive.build import Builder
 from symprop.derive.lookup import Lookup
+from symprop.derive.sample import samples_meet
 from symprop.derive.step import DETAILS, Detail, Step, choice
 from symprop.errors import ArgumentError
 from symprop.printable import Printable
@@ -152,7 +153,15 @@ def derive(
     choice("notation", notation, NOTATIONS)
     if batch not in (None, True, False):
         raise ArgumentError(f"derive: batch: expected True, False or None, got {batch!r}")
-    forward, short, update = network.forward, network.gradients, network.update()
+    forward, short = network.forward, network.gradients
+    if samples_meet(forward):
+        if batch is False:
+            raise ArgumentError(
+                "derive: batch=False: this network normalizes over the batch, so that one sample "
+                "cannot be followed alone; expected True or None"
+            )
+        batch = True
+    update = network.update() + network.statistics
     raw = forward + network.raw_gradients
     builder = Builder(Lookup(forward, raw, short), update, delta_names(forward, raw), detail)
     steps = (*builder.steps(), *builder.floating())

@@ -26,6 +26,7 @@ from symprop.tensor import Tensor, accesses, label_of
 FORWARD, LOSS = "Forward pass", "Loss"
 OUTPUT, RECURSION = "Delta of the output layer", "Recursion of the deltas"
 GRADIENTS, UPDATE = "Gradients of weights and biases", "Update by gradient descent"
+STATISTICS = "Running statistics"
 
 
 class Builder:
@@ -83,11 +84,11 @@ class Builder:
         pairs = [(layer_number(e.origin.layer), e) for e in self.lookup.forward.flat]
         layers = [(n, e) for n, e in pairs if e.origin.layer != "loss"]
         for block, run in self._told(blocks_of(layers)):
-            for equations in by_label(block.equations).values():
-                yield self._definition(FORWARD, equations, run)
+            for label, equations in by_label(block.equations).items():
+                yield self._definition(FORWARD, equations, run, self.lookup.facts_of(label))
         loss = [e for _, e in pairs if e.origin.layer == "loss"]
         for equations in by_label(loss).values():
-            yield self._definition(LOSS, equations, None, self.lookup.forward.facts)
+            yield self._definition(LOSS, equations, None, self.lookup.facts_of(None))
 
     def _told(self, blocks: list[Block]) -> Iterator[tuple[Block, Run | None]]:
         for block, run in runs(blocks):
@@ -239,7 +240,7 @@ class Builder:
         """The declared facts that a delta uses, and what it is without them; or, where nothing is
         declared, what it is with the usual fact, if that shortens it.
         """
-        declared = self.lookup.forward.facts
+        declared = self.lookup.facts_of(None)
         usual = tuple(map(_sums_to_one, self.lookup.forward.with_role("target")))
         other = () if declared else usual
         program = self._simplified_with(other, delta)
@@ -295,11 +296,15 @@ class Builder:
         )
 
     def updates(self) -> Iterator[Step]:
-        """w ← w − α ∂L/∂w."""
-        pairs = ((label_number(str(e.label)), e) for e in self.update.flat)
-        for block, run in self._told(blocks_of(pairs)):
-            for equations in by_label(block.equations).values():
-                yield self._definition(UPDATE, equations, run, rule="update")
+        """w ← w − α ∂L/∂w, then what else a step of training assigns."""
+        given = self.lookup.forward.with_role("parameter")
+        known = {tensor.label for tensor in given}
+        for section, wanted in ((UPDATE, True), (STATISTICS, False)):
+            equations = (e for e in self.update.flat if (e.label in known) is wanted)
+            pairs = ((label_number(str(e.label)), e) for e in equations)
+            for block, run in self._told(blocks_of(pairs)):
+                for found in by_label(block.equations).values():
+                    yield self._definition(section, found, run, rule="update")
 
 
 def _of_run(step: Step, run: Run | None) -> Step:

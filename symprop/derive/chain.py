@@ -45,16 +45,37 @@ def through_all_layers(lookup: Lookup) -> Iterator[Step]:
 def _backbone(lookup: Lookup) -> list[Tensor]:
     """The loss, each layer's output and pre-activation from the last on, an early parameter.
 
-    Empty where there is more than one way, no layer to go through, or nothing that comes through.
+    It ends where there is more than one way, as around a residual connection, or where samples
+    depend on each other. Empty where there is no layer to go through, or nothing that comes
+    through.
     """
     found = [lookup.loss]
     for delta in lookup.deltas[:MOST_LAYERS]:
         outputs = [t for t in _reads(lookup, found[-1]) if t.label in lookup.forward.defined]
         if len(outputs) != 1 or lookup.is_zero(delta):
             return []
-        found += [outputs[0], lookup.source(delta)]
+        road = [found[-1], outputs[0], lookup.source(delta)]
+        if not all(_is_the_only_way(lookup, *pair) for pair in pairwise(road)):
+            break
+        found += road[1:]
     parameters = [t for t in _reads(lookup, found[-1]) if t.role == "parameter"]
     return [*found, parameters[0]] if parameters and len(found) > 1 else []
+
+
+def _is_the_only_way(lookup: Lookup, upper: Tensor, lower: Tensor) -> bool:
+    """Whether all that depends on a tensor goes through another to the loss, sample by sample."""
+    waiting, seen = [lower], {lower.label}
+    while waiting:
+        for equation in lookup.readers.get(waiting.pop().label, ()):
+            target = lookup.forward.by_label[equation.label]
+            if target in (upper, *waiting) or target.label in seen:
+                continue
+            if target.role != "constant" and target.cotangent(1).label in lookup.raw.by_label:
+                if target == lookup.loss or not any(map(counts_samples, target.axes)):
+                    return False
+                seen.add(target.label)
+                waiting.append(target)
+    return True
 
 
 def _reads(lookup: Lookup, tensor: Tensor) -> list[Tensor]:

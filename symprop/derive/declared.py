@@ -71,7 +71,9 @@ def _declared(derivation: Derivation, tensor: Tensor) -> tuple[str, Shape, str]:
     axes = (axis for axis in tensor.axes if not (single and counts_samples(axis)))
     shape = Shape(*(Arrange(derivation.names)(extent(axis)) for axis in axes))
     known = {**derivation.raw.by_label, **derivation.update.by_label}
-    return str(tensor.label), shape, WORDS[tensor.role] if tensor.label in known else HELPER
+    words = WORDS[tensor.role] if tensor.label in known else HELPER
+    running = tensor.label in derivation.declared.statistics.assigned
+    return str(tensor.label), shape, RUNNING if running else words
 
 
 def _gathered_rows(
@@ -105,4 +107,5 @@ WORDS = {
     "intermediate": "computed",
     "constant": "computed, held constant",
 }
+RUNNING = "running value, for prediction"
 HELPER = "computed on the way back"

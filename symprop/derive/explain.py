@@ -194,18 +194,21 @@ class Explainer:
         first = Step(
             "derivative",
             target,
-            path.slope,
+            path.in_all(path.slope),
             f"from {self.number(path.equation.label)}",
             origin=path.equation.origin,
             steps=steps,
         )
-        lines = [first]
+        lines, slope = [first], path.slope
         for rule, form in self._shorter(cotangent, path):
             before = lines[-1].after
-            reason = self._stored_in_words(before, form) if rule == "stored value" else ""
+            reason = (
+                self._stored_in_words(before, path.in_all(form)) if rule == "stored value" else ""
+            )
             steps = self._eliminated(before, form) if self.full and reason else ()
-            lines.append(Step(rule, before, form, reason, steps=steps))
-        return lines, lines[-1].after
+            lines.append(Step(rule, before, path.in_all(form), reason, steps=steps))
+            slope = form
+        return lines, slope
 
     def _scalar_road(self, cotangent: Tensor, path: Path, whole: bool) -> tuple[Step, ...]:
         """Every scalar differentiation of a factor."""
@@ -290,7 +293,12 @@ class Explainer:
         return all(label_of(access) in told for e in equations for access in e.reads)
 
     def _change(self, rule: str, before: Expr, after: Expr) -> Step:
-        facts = self.lookup.forward.facts if rule == "declared fact" else ()
+        read = set(map(label_of, accesses(before)))
+        facts = tuple(
+            fact
+            for fact in (self.lookup.forward.facts if rule == "declared fact" else ())
+            if read.intersection(map(label_of, accesses(fact.value)))
+        )
         if rule in ("cancellation", "common factor"):
             rule = algebra_rule(before, after)
         reasons = {

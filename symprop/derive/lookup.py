@@ -12,7 +12,7 @@ from symprop.formula import Largest, Total
 from symprop.passes.inline import shortest
 from symprop.passes.rewrite import stored_values
 from symprop.program import Program
-from symprop.tensor import Tensor, extent, label_of, renamed_index, subscripts_of
+from symprop.tensor import Tensor, accesses, extent, label_of, renamed_index, subscripts_of
 
 BATCHES, UNITS = "bqr", "kijpnuvw"
 """The letters for indices of samples, and of units."""
@@ -38,6 +38,18 @@ class Lookup:
     def source(self, cotangent: Tensor) -> Tensor:
         """The tensor of the forward pass by which a cotangent is the derivative."""
         return self.forward.by_label[cotangent.cotangent(-1).label]
+
+    def facts_of(self, label: Symbol | None) -> tuple[Fact, ...]:
+        """The facts about what the forward pass computes, told where the last of it is defined; or,
+        of None, those about what is given.
+        """
+        places = {found: place for place, found in enumerate(self.forward.defined)}
+        found = []
+        for fact in self.forward.facts:
+            read = [label_of(access) for access in accesses(fact.value)]
+            last = max((x for x in read if x in places), key=places.__getitem__, default=None)
+            found += [fact] if last == label else []
+        return tuple(found)
 
     def layer_of(self, cotangent: Tensor) -> str:
         """The layer that defines what a cotangent is the derivative by."""

@@ -9,6 +9,7 @@ from sympy import Expr, Idx
 
 from symprop.derive.lookup import with_free_letters
 from symprop.equation import Equation
+from symprop.formula import Total
 from symprop.tensor import Tensor, indices, subscripts_of
 
 
@@ -27,6 +28,13 @@ class Path:
         """The same with other letters for its indices."""
         moved = (part.xreplace(names) for part in (self.read, self.slope, self.weight))
         return Path(self.equation.renamed(names), *moved)
+
+    def in_all(self, slope: Expr) -> Expr:
+        """The derivative of the target, given that of a term: where the terms of a sum all read the
+        same element, that of their sum.
+        """
+        over = [index for index in self.equation.over if index not in indices(self.read)]
+        return Total(slope, *over) if over else slope
 
     def carried(self, target: Expr, slope: Expr) -> Equation:
         """The cotangent of the element read, by the slope in its present form."""

@@ -6,6 +6,7 @@ from sympy import Expr, Idx, Indexed, IndexedBase, Integer, Symbol
 
 from symprop.formula import Form
 from symprop.primitives import Equal
+from symprop.program import Program
 from symprop.tensor import extent, label_of, subscripts_of
 
 
@@ -29,6 +30,12 @@ def _one_sample_form(value: Expr) -> Expr:
         rest = [index for index in rest if not counts_samples(index)]
         return value.func(one_sample(body), *rest) if rest else one_sample(body)
     return value.func(one_sample(body), *map(one_sample, rest))
+
+
+def samples_meet(forward: Program) -> bool:
+    """Whether what a forward pass computes for a sample depends on the others of its batch."""
+    sums = (e for e in forward.flat if any(map(counts_samples, e.over)))
+    return any(forward.by_label[e.label].axes for e in sums)
 
 
 def counts_samples(index: Expr) -> bool:

@@ -10,7 +10,7 @@ from sympy import Expr, Mul, Symbol
 
 from symprop.activations import ARGUMENT
 from symprop.derive import activation, chain, floating
-from symprop.derive.build import FORWARD, LOSS, UPDATE
+from symprop.derive.build import FORWARD, LOSS, STATISTICS, UPDATE
 from symprop.derive.declared import declared
 from symprop.derive.groups import Run
 from symprop.derive.matrices import lines_in_matrices
@@ -70,7 +70,7 @@ class Teller:
         """The steps of one section that belong to one layer."""
         first = steps[0]
         layer = first.origin.layer
-        if first.section == UPDATE:
+        if first.section in (UPDATE, STATISTICS):
             for run, found in groupby(steps, key=lambda step: step.run):
                 if run is not None:
                     yield Section(_general("Layer ", run), level=2)
@@ -115,7 +115,8 @@ class Teller:
 
     def facts(self, steps: Iterable[Step]) -> Iterator[Item]:
         for fact in dict.fromkeys(fact for step in steps for fact in step.facts):
-            yield Sentence(f"As declared: {fact.reason}.")
+            given = fact in self.lookup.facts_of(None)
+            yield Sentence(f"{'As declared' if given else 'By definition'}: {fact.reason}.")
             yield Formulas((self.fact(fact),))
 
     def fact(self, fact: Fact) -> Row:

@@ -10,8 +10,8 @@ import numpy as np
 
 from symprop.backends import Array
 from symprop.backends.numpy import run
-from symprop.derive.sample import counts_samples
-from symprop.errors import DataError, ShapeError
+from symprop.derive.sample import counts_samples, samples_meet
+from symprop.errors import DataError, DeclarationError, ShapeError
 from symprop.layers.base import positive_integer
 from symprop.optimizers import SGD
 from symprop.passes import lower
@@ -68,6 +68,11 @@ def work(
     from symprop.model import start_values
 
     network, dtype = derivation.declared, np.dtype(np.float64)
+    if samples_meet(network.forward) or network.forward.with_role("noise"):
+        raise DeclarationError(
+            "worked: this network drops units at random or normalizes over the batch in training; "
+            "one sample does not say what it computes"
+        )
     digits = positive_integer("digits", digits)
     rate = float(SGD(learning_rate).learning_rate)
     seed = seed_number(seed)

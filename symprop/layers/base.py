@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import numbers
+from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from symprop.errors import ArgumentError, ArgumentTypeError
+from sympy import Rational
+
+from symprop.errors import ArgumentError, ArgumentTypeError, DeclarationError
 from symprop.scope import Scope
 from symprop.tensor import Tensor
 
@@ -17,6 +21,27 @@ class Layer(Protocol):
         """Write the equations and give the output, called ``name`` if one is asked for."""
 
 
+def layer_list(what: str, given: Any) -> tuple[Layer, ...]:
+    """Layers in a list, at least one, or an error that names what they are for."""
+    if isinstance(given, (str, Layer)) or not isinstance(given, Sequence):
+        raise ArgumentTypeError(f"{what}: expected a list of layers, got {given!r}")
+    if not given:
+        raise DeclarationError(f"{what}: expected at least one layer, got none")
+    for position, layer in enumerate(given):
+        if isinstance(layer, type) or not isinstance(layer, Layer):
+            raise ArgumentTypeError(
+                f"{what}[{position}]: expected a layer such as Dense(32), got {layer!r}"
+            )
+    return tuple(given)
+
+
+def in_order(layers: Sequence[Layer], scope: Scope, source: Tensor, name: str = "") -> Tensor:
+    """Write the equations of layers, each of which reads what the one before gives."""
+    for position, layer in enumerate(layers, start=1):
+        source = layer.declare(scope, source, name=name if position == len(layers) else "")
+    return source
+
+
 def positive_integer(what: str, given: Any) -> int:
     """A count of at least 1, or an error that names what it is for."""
     if isinstance(given, bool) or not hasattr(given, "__index__"):
@@ -26,6 +51,19 @@ def positive_integer(what: str, given: Any) -> int:
     if given.__index__() < 1:
         raise ArgumentError(f"{what}: expected at least 1, got {given}")
     return int(given.__index__())
+
+
+def rational(what: str, given: Any, low: float, high: float, low_included: bool) -> Rational:
+    """A number in its range, as the rational that its decimal is."""
+    if isinstance(given, bool) or not isinstance(given, numbers.Real):
+        raise ArgumentTypeError(f"{what}: expected a number, got {type(given).__name__} {given!r}")
+    value = float(given)
+    if not ((low <= value if low_included else low < value) and value < high):
+        raise ArgumentError(
+            f"{what}: expected {'at least' if low_included else 'more than'} {low:g} and less than "
+            f"{high:g}, got {given}"
+        )
+    return Rational(repr(value))
 
 
 def flag(what: str, given: Any) -> bool:

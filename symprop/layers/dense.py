@@ -9,12 +9,13 @@ from symprop.activations import activation, known_name
 from symprop.equation import PREACTIVATION
 from symprop.initializers import INITIALIZERS
 from symprop.layers.base import flag, positive_integer
+from symprop.layers.graph import OnTensors
 from symprop.scope import Scope, index
 from symprop.tensor import Tensor, extent
 
 
 @dataclass(frozen=True)
-class Dense:
+class Dense(OnTensors):
     """A dense layer with an activation.
 
         z[b, j] = Σ_k W[j, k] x[b, k] + b[j]

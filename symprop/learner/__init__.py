@@ -221,6 +221,8 @@ def _draw(network: Network, samples: int, generator: np.random.Generator) -> dic
         shape = [int(size) if size.is_Integer else samples for size in tensor.shape]
         if tensor.role == "target":
             arrays[tensor.name] = _targets(network.loss.labels, shape, generator)
+        elif tensor.role == "noise":
+            arrays[tensor.name] = generator.random(shape)
         elif tensor.role not in ("intermediate", "constant"):
             inputs = shape[-1] if tensor.role == "parameter" and len(shape) > 1 else 1
             arrays[tensor.name] = generator.normal(size=shape) / np.sqrt(inputs)

@@ -159,20 +159,35 @@ def _hoisted(
     common = Mul(*(f for f in factors if not set(indices(f)) & set(definition.over)))
     uses = _uses(program, draft, definition.label, (definition,))
     tensor = program.by_label[definition.label]
-    rest = Tensor(f"u_{tensor.name}", tensor.axes)
-    if common == 1 or not uses or rest.label in program.by_label:
+    summed = replace(definition, value=definition.value / common)
+    known = _same_sum(draft, slot, program, summed)
+    rest = known or Tensor(f"u_{tensor.name}", tensor.axes)
+    if common == 1 or not uses or (known is None and rest.label in program.by_label):
         return []
     left = rest[subscripts_of(definition.target)]
-    summed = replace(definition, target=left, value=definition.value / common)
+    summed = replace(summed, target=left)
     scaled = [use.with_value(use.bound(definition, common * left)) for use in uses]
     scaled = [shortest(program, equation, available) for equation in scaled]
     before = (definition, *(use.equation for use in uses))
     if _total_cost((summed, *scaled)) >= _total_cost(before):
         return []
-    draft.replace(slot, definition, (summed,))
+    draft.replace(slot, definition, () if known else (summed,))
     for use, equation in zip(uses, scaled, strict=True):
         draft.replace(use.slot, use.equation, (equation,))
-    return [rest]
+    return [] if known else [rest]
+
+
+def _same_sum(draft: Draft, before: int, program: Program, summed: Equation) -> Tensor | None:
+    """A cotangent that an earlier equation alone defines, by the same sum."""
+    for label in program.defined:
+        (slot, other), *more = draft.definitions(label) or [(before, summed)]
+        if more or slot >= before or program.by_label[label].order == 0 or not other.over:
+            continue
+        pairs = zip((*subscripts_of(other.target), *other.over), summed.loops, strict=False)
+        renamed = other.renamed(dict(pairs)) if len(other.loops) == len(summed.loops) else other
+        if bind(other.target, other.target) and renamed.value == summed.value:
+            return program.by_label[label]
+    return None
 
 
 def _total_cost(equations: Iterable[Equation]) -> int:

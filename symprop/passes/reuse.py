@@ -99,7 +99,7 @@ def _named(value: Expr, stored: Expr, name: Expr) -> Expr:
 @lru_cache(maxsize=16384)
 def _expressed(value: Expr, stored: Expr) -> Expr:
     value = _within_branches(value, stored)
-    found = [value, tidy(value.xreplace({stored: RESULT}))]
+    found = [value, tidy(value.xreplace({stored: RESULT, **_powers_of(stored, value)}))]
     if parts_of(value) > LARGEST_SOLVED:
         return cheapest(found)
     result: Expr = RESULT
@@ -111,6 +111,14 @@ def _expressed(value: Expr, stored: Expr) -> Expr:
             if solved is not None:
                 found += _substituted(value_view, symbol, solved, meaning)
     return cheapest(found)
+
+
+def _powers_of(stored: Expr, value: Expr) -> dict[Expr, Expr]:
+    """Powers in a value as powers of a stored root: 1/√u as 1/σ where σ = √u is stored."""
+    if not isinstance(stored, Pow) or not stored.exp.is_Rational or stored.exp.is_Integer:
+        return {}
+    found = {p: p.exp / stored.exp for p in value.atoms(Pow) if p.base == stored.base}
+    return {p: RESULT**power for p, power in found.items() if power.is_Integer}
 
 
 def _within_branches(value: Expr, stored: Expr) -> Expr:
