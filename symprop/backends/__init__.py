@@ -7,12 +7,14 @@ training.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
+
+from symprop.tensor import Tensor
 
 Array = np.ndarray[Any, Any]
 
@@ -43,7 +45,8 @@ class Batches:
     """What is trained on: ``size`` rows of x and y at a time, for some epochs.
 
     An epoch takes ``rows`` (some of x's) in the order that its seed gives, or as they are if there
-    are no ``seeds``; its last batch may be shorter. ``order`` holds that of the current epoch,
+    are no ``seeds``; its last batch may be shorter. ``weights`` holds a number for each of x's rows,
+    for a loss that is weighted. ``order`` holds that of the current epoch,
     ``losses`` the sum over its batches of batch loss times batch rows, ``done`` how many batches
     have been trained on.
     """
@@ -56,12 +59,33 @@ class Batches:
     order: Array
     losses: Array
     done: Array
+    weights: Array | None = None
 
     @classmethod
-    def of(cls, x: Array, y: Array, rows: Array, seeds: Array, size: int, epochs: int) -> Batches:
+    def of(
+        cls,
+        x: Array,
+        y: Array,
+        rows: Array,
+        seeds: Array,
+        size: int,
+        epochs: int,
+        weights: Array | None = None,
+    ) -> Batches:
         """Batches for so many epochs, none of them begun."""
         order, done = np.empty_like(rows), np.zeros(1, np.int64)
-        return cls(x, y, rows, seeds, size, order, np.zeros(epochs), done)
+        return cls(x, y, rows, seeds, size, order, np.zeros(epochs), done, weights)
+
+    @property
+    def data(self) -> dict[str, Array]:
+        """The whole data by the names of the tensors that take a batch's rows of it."""
+        weights = {} if self.weights is None else {"w": self.weights}
+        return {"x": self.x, "y": self.y, **weights}
+
+    def rows_of(self, number: int) -> Array:
+        """The rows of a batch of the current epoch, by its number counted through all epochs."""
+        begin = number % self.per_epoch * self.size
+        return self.order[begin : begin + self.size]
 
     @property
     def per_epoch(self) -> int:
@@ -93,4 +117,9 @@ class Executable(Protocol):
 
         ``batches.order``, ``.losses`` and ``.done`` are brought up to date too. The bits do not
         depend on how a training is cut into calls.
+        """
+
+    def steps(self, batches: Batches, number: int) -> Iterator[tuple[Tensor, Array]]:
+        """Each tensor of one batch's training step with its value, in the order of the program;
+        nothing is changed.
         """
