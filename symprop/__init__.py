@@ -1,6 +1,7 @@
 """symprop: backpropagation derived by SymPy, printed as mathematics, and trained with Numba."""
 
-from symprop import errors
+from symprop import errors, metrics
+from symprop.callbacks import EarlyStopping
 from symprop.check import check_backends, check_gradients, check_program
 from symprop.layers import Dense
 from symprop.losses import prediction, target
@@ -13,12 +14,14 @@ __all__ = [
     "SGD",
     "Adam",
     "Dense",
+    "EarlyStopping",
     "Network",
     "check_backends",
     "check_gradients",
     "check_program",
     "errors",
     "load",
+    "metrics",
     "prediction",
     "target",
 ]

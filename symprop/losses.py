@@ -39,7 +39,7 @@ class Loss:
 
         L = (1/m) Σ_b w[b] Σ_j ℓ(ŷ[b, j], y[b, j])
 
-    It is divided by the rows m and not by Σ_b w[b], as in Keras: a sample of weight 2 counts as two.
+    It is divided by the rows m, not by Σ_b w[b], as in Keras: a sample of weight 2 counts as two.
     """
 
     name: str

@@ -45,10 +45,9 @@ class Batches:
     """What is trained on: ``size`` rows of x and y at a time, for some epochs.
 
     An epoch takes ``rows`` (some of x's) in the order that its seed gives, or as they are if there
-    are no ``seeds``; its last batch may be shorter. ``weights`` holds a number for each of x's rows,
-    for a loss that is weighted. ``order`` holds that of the current epoch,
+    are no ``seeds``; its last batch may be shorter. ``order`` holds that of the current epoch,
     ``losses`` the sum over its batches of batch loss times batch rows, ``done`` how many batches
-    have been trained on.
+    have been trained on. ``weights`` holds a number for each of x's rows, for a weighted loss.
     """
 
     x: Array
@@ -97,6 +96,11 @@ class Executable(Protocol):
     by label.
 
     Arrays handed in are C-contiguous, of the model's dtype and checked; a kernel checks nothing.
+    """
+
+    whole: bool
+    """Whether a call of ``train`` counts every batch that it does: no KeyboardInterrupt comes
+    between the two.
     """
 
     @property

@@ -125,6 +125,8 @@ class NumbaExecutable:
     Raises LoweringError for a program that cannot be compiled.
     """
 
+    whole = True
+
     def __init__(
         self,
         network: Network,

@@ -293,6 +293,8 @@ class NumpyExecutable:
     interrupts: whenever KeyboardInterrupt comes, the values are those after a finished batch.
     """
 
+    whole = False
+
     def __init__(
         self, network: Network, optimizer: Any, dtype: np.dtype[Any], values: dict[str, Array]
     ):
