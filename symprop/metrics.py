@@ -212,12 +212,12 @@ def _number(name: str, given: Any) -> float:
 def _alike(y: Any, predicted: Any) -> tuple[Array, Array]:
     """Both as arrays of float64 and one shape."""
     y, predicted = np.asarray(y, np.float64), np.asarray(predicted, np.float64)
+    if not y.size:
+        raise DataError("y: expected at least one row, got none")
     if y.size == predicted.size and 1 in (y.ndim, predicted.ndim):  # (N,) and (N, 1)
         y, predicted = y.reshape(len(y), -1), predicted.reshape(len(predicted), -1)
     if y.shape != predicted.shape:
         raise ShapeError(f"y and predicted: shapes {y.shape} and {predicted.shape} differ")
-    if not y.size:
-        raise DataError("y: expected at least one row, got none")
     return y, predicted
 
 

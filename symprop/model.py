@@ -79,6 +79,8 @@ class Model:
     ):
         if not isinstance(backend, str):
             raise ArgumentTypeError(f"backend: expected a name, got {backend!r}")
+        if network.loss.weighted:
+            raise ArgumentError("compile the network itself; fit(sample_weight=…) weighs it")
         self.network = network
         self.optimizer = optimizer_object(optimizer)
         self.dtype = data_type(dtype)

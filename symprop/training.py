@@ -151,7 +151,7 @@ class Course:
 
     def __init__(self, values: dict[str, Array], generator: np.random.Generator):
         self._values, self.generator = values, generator
-        self.history, self._progress = History(), Progress()
+        self._history, self._progress = History(), Progress()
         self._group: Group | None = None
         self._left: Group | None = None
         self._pace, self._slow = 1, True
@@ -163,6 +163,12 @@ class Course:
         """The arrays of all parameters and states, by label, as they are."""
         self.settle()
         return self._values
+
+    @property
+    def history(self) -> History:
+        """The record of the latest fit."""
+        self.settle()
+        return self._history
 
     @property
     def progress(self) -> Progress:
@@ -182,14 +188,14 @@ class Course:
         """Count a group that was cut; the generator has drawn what the epochs begun have needed."""
         progress = group.progress
         finished = group.losses(progress.epoch - group.start.epoch)
-        self.history.records[group.records :] = finished
+        self._history.records[group.records :] = finished
         self.generator.bit_generator.state = group.random
         self._draw(np.empty(group.drawn, np.uint64))
         self._progress = progress
 
     def start_from(self, progress: Progress, history: History) -> None:
         """Go on where a saved model stood."""
-        self._progress, self.history = progress, history
+        self._progress, self._history = progress, history
 
     def fit(self, plan: Plan, model: Model, report: Report) -> None:
         """Train as planned; the history and the progress grow with each epoch, which is reported.
@@ -222,7 +228,7 @@ class Course:
     def _begin(self, plan: Plan, model: Model) -> None:
         """Go on with a fit that was cut if this one is alike, its history and callbacks too."""
         self.settle()
-        cut, history = self._progress.cut, History(list(self.history.records))
+        cut, history = self._progress.cut, History(list(self._history.records))
         fresh = Cut(len(plan.data.rows), plan.batch_size, plan.shuffle)
         if cut is None or not cut.is_like(fresh):
             cut, history = fresh, History()
@@ -235,7 +241,7 @@ class Course:
                 getattr(callback, "on_fit_begin", _nothing)(model)
         model.stop_training = False
         cut = replace(cut, callbacks=states(plan.callbacks))
-        self.history, self._progress = history, replace(self._progress, cut=cut)
+        self._history, self._progress = history, replace(self._progress, cut=cut)
 
     def _next(self, plan: Plan, left: int) -> Group:
         """The next epochs: several if they are short and nothing is to do between them."""
@@ -249,7 +255,7 @@ class Course:
             data.x, data.y, data.rows, seeds, plan.batch_size, together, data.weights
         )
         random = self.generator.bit_generator.state
-        group = Group(start, cut, batches, len(self.history), random, plan.pauses)
+        group = Group(start, cut, batches, len(self._history), random, plan.pauses)
         if cut.batch:
             seeds[:] = cut.seed or 0
             batches.losses[0], batches.done[0] = cut.loss, cut.batch
@@ -326,7 +332,7 @@ class Course:
                 callback.on_epoch_end(model, group.records + 1, dict(records[0]))
         epoch, step = group.start.epoch + len(records), group.step(int(group.batches.done[0]))
         progress = Progress(epoch, step, group.cut.between_epochs(plan.callbacks))
-        self.history.records[group.records :] = records
+        self._history.records[group.records :] = records
         self._progress, self._group = progress, None
         if plan.checkpoint and not plan.every:
             plan.checkpoint()

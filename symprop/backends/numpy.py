@@ -337,7 +337,8 @@ class NumpyExecutable:
             after = self._run(self._step, **data)
             self._values.update({label: after[label] for label in self._values})
             loss = float(after[str(self._loss.label)])
-            batches.losses[number // batches.per_epoch] += loss * len(data["x"])
+            with np.errstate(over="ignore"):
+                batches.losses[number // batches.per_epoch] += loss * len(data["x"])
             batches.done[0] = number + 1
 
     def steps(self, batches: Batches, number: int) -> Iterator[tuple[Tensor, Array]]:
