@@ -7,7 +7,8 @@ for ever. For each node a bound on the digits that evaluation may need is found 
     bits(uᵛ) = bits(u)·2^bits(v),   bits(exp u) = 2·2^bits(u) if u is a number, bits(u)·2^bits(u) if
     it holds a logarithm, and else bits(u)
 
-since 2^bits bounds how large the number can be that an exponent stands for.
+since 2^bits bounds how large the number can be that an exponent stands for. Functions of numbers,
+which are evaluated too, may stand in each other NESTED deep.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from typing import Any
 
 DEPTH, NODES, BITS = 64, 2000, 100_000
 """How deep an expression may be, how many nodes it may have, how long its integers may become."""
+NESTED = 2
+"""How many functions of a number may stand in each other, such as log(tanh(1))."""
 LONGEST, DIGITS, WHOLE = 200, 400, 2**63
 """The longest name, the most digits of a fraction's part, the largest other number: units, …"""
 EXPONENTIALS = ("exp", "sinh", "cosh")
@@ -32,12 +35,15 @@ class TooLargeError(ValueError):
 
 @dataclass(frozen=True)
 class Size:
-    """Of an expression: its nodes, bits as above, and whether a symbol, a logarithm is in it."""
+    """Of an expression: its nodes, bits as above, whether a symbol, a logarithm is in it, and if no
+    symbol is how many functions stand in each other.
+    """
 
     nodes: int
     bits: float
     symbols: bool = False
     logs: bool = False
+    nested: int = 0
 
 
 def check_declaration(tree: Any, depth: int = 0) -> None:
@@ -82,7 +88,11 @@ def _size(tree: Any, depth: int) -> Size:
         raise TooLargeError(f"an expression of more than {NODES} nodes")
     if not bits <= BITS:
         raise TooLargeError(f"an expression needs numbers of more than {BITS} bits")
-    return Size(nodes, bits, symbols, logs)
+    plain = symbols or tree["function"] in ("Add", "Mul", "Pow")
+    nested = max((part.nested for part in parts), default=0) + (not plain)
+    if nested > NESTED:
+        raise TooLargeError(f"more than {NESTED} functions of a number in each other")
+    return Size(nodes, bits, symbols, logs, nested)
 
 
 def _leaf(tree: Mapping[str, Any]) -> Size:

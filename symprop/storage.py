@@ -137,12 +137,19 @@ def _built(tree: Mapping[str, Any]) -> Any:
     return found
 
 
+def _real(value: Expr) -> Expr:
+    """The value, refused if it is a number that is not real: no declaration has one."""
+    if value.is_number and not value.is_extended_real:
+        raise ModelFileError(f"{type(value).__name__} of numbers is not real")
+    return value
+
+
 BUILDERS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "class": _built,
     "rational": lambda tree: Rational(*(Integer(int(part)) for part in tree["rational"])),
     "constant": lambda tree: CONSTANTS[tree["constant"]],
     "symbol": lambda tree: SYMBOLS[tree["symbol"]],
-    "function": lambda tree: FUNCTIONS[tree["function"]](*map(decode, tree["arguments"])),
+    "function": lambda tree: _real(FUNCTIONS[tree["function"]](*map(decode, tree["arguments"]))),
 }
 
 

@@ -261,6 +261,8 @@ HOSTILE = {
     "wide": call("Add", *(call("Mul", number(n), ARG) for n in range(1, 3000))),
     "no number": number(1, 0),
     "text as a number": number("1e9"),
+    "complex": call("tan", power(call("log", call("asin", number(10**6))), ARG)),
+    "functions of numbers": call("log", call("atanh", call("sin", call("tan", number(2))))),
     "no object": ["Add"],
     "two in one": {"symbol": "prediction", "function": "Add", "arguments": []},
 }
