@@ -1,6 +1,7 @@
 """symprop: backpropagation derived by SymPy, printed as mathematics, and trained with Numba."""
 
-from symprop import errors
+from symprop import errors, metrics
+from symprop.callbacks import EarlyStopping
 from symprop.check import check_backends, check_gradients, check_program
 from symprop.layers import Activation, BatchNorm, Dense, Dropout, Residual
 from symprop.losses import prediction, target
@@ -16,6 +17,7 @@ __all__ = [
     "BatchNorm",
     "Dense",
     "Dropout",
+    "EarlyStopping",
     "Network",
     "Residual",
     "check_backends",
@@ -23,6 +25,7 @@ __all__ = [
     "check_program",
     "errors",
     "load",
+    "metrics",
     "prediction",
     "target",
 ]

@@ -236,12 +236,16 @@ def _check_one_hot(name: str, array: Array) -> None:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Arrays to train with: on ``rows`` of x and y, validated on the (x, y) of ``held_out``."""
+    """Arrays to train with: on ``rows`` of x and y, validated on the (x, y) of ``held_out``.
+
+    ``weights`` holds a number for each of x's rows, or None where all count alike.
+    """
 
     x: Array
     y: Array
     rows: Array
     held_out: tuple[Array, Array] | None
+    weights: Array | None = None
 
 
 def training_data(

@@ -35,6 +35,18 @@ class ArgumentTypeError(SymPropError, TypeError):
     """An argument is of a type that symprop cannot use."""
 
 
+class DivergenceError(SymPropError, FloatingPointError):
+    """Training left the finite numbers; the model holds those of the last finite step.
+
+    ``epoch`` and ``batch``, counted from 1, say where, ``tensor`` which became infinite or NaN
+    first, in the order in which a step computes: ``"z1"``, ``"L"``, ``"∂L/∂W1"``, ``"W1"``.
+    """
+
+    def __init__(self, message: str, epoch: int, batch: int, tensor: str):
+        super().__init__(message)
+        self.epoch, self.batch, self.tensor = epoch, batch, tensor
+
+
 class DerivationError(SymPropError, ArithmeticError):
     """A derivative cannot be formed, or a step of a derivation does not hold."""
 

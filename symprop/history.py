@@ -11,8 +11,8 @@ class History:
 
     ``loss`` is the mean over the epoch's samples of the loss that each had in its own batch, so
     while the parameters still moved; ``validation_loss`` and the metrics are those at the end of
-    the epoch. Without validation data ``validation_loss`` and ``metrics`` are empty: the accuracy
-    on the training data would cost another pass over it, ask ``model.evaluate`` for it.
+    the epoch. Metrics of the training data cost another pass over it, and are there only if
+    ``fit(metrics=…)`` asked for them; without validation data ``validation_loss`` is empty.
 
     >>> history = History()
     >>> history.add({"loss": 0.5, "validation_loss": 0.6, "validation_accuracy": 0.9})

@@ -6,7 +6,7 @@ L = (1/m) Σ_b Σ_j ℓ(ŷ[b, j], y[b, j])
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import sympy
@@ -34,11 +34,18 @@ class Loss:
     ``labels`` says what y may be: ``"classes"`` (one-hot rows or class numbers; Σ_k y_k = 1 is a
     fact that derivations may use), ``"probability"`` (from 0 to 1), ``"sign"`` (−1 or 1),
     ``"count"`` (0 or more), or anything finite.
+
+    ``weighted`` gives each sample a weight of its own, an input w with axes (batch):
+
+        L = (1/m) Σ_b w[b] Σ_j ℓ(ŷ[b, j], y[b, j])
+
+    It is divided by the rows m, not by Σ_b w[b], as in Keras: a sample of weight 2 counts as two.
     """
 
     name: str
     expression: Expr
     labels: Labels = ""
+    weighted: bool = False
 
     def declare(self, scope: Scope, predicted: Tensor) -> tuple[Tensor, Tensor]:
         """Write L and give the target tensor y and the scalar L."""
@@ -54,12 +61,17 @@ class Loss:
                 sympy.Integer(1),
                 "the target of each sample is one-hot (or a distribution)",
             )
-        scope.define(loss[()], self.expression.xreplace(values) / BATCH, over=at, step="loss")
+        value = self.expression.xreplace(values) / BATCH
+        if self.weighted:
+            value *= scope.tensor("w", at[:1], role="input")[at[:1]]
+        scope.define(loss[()], value, over=at, step="loss")
         return y, loss
 
     def __repr__(self) -> str:
         """As it is declared: by name, or as an expression."""
-        return repr(self.name) if LOSSES.get(self.name) == self else str(self.expression)
+        plain = replace(self, weighted=False)
+        shown = repr(self.name) if LOSSES.get(self.name) == plain else str(self.expression)
+        return f"weighted {shown}" if self.weighted else shown
 
 
 def _table() -> dict[str, Loss]:

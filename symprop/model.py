@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import math
-import time
-import warnings
-from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, wait
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -15,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from symprop.activations import known_name
-from symprop.backends import Array, Batches, Executable, in_another_thread, outcome
+from symprop.backends import Array, Executable
 from symprop.backends.memory import copied
 from symprop.backends.noise import noise_source
+from symprop.callbacks import callback_list
 from symprop.data import (
     TrainingData,
     data_type,
@@ -31,23 +29,23 @@ from symprop.errors import ArgumentError, ArgumentTypeError
 from symprop.history import History
 from symprop.initializers import INITIALIZERS
 from symprop.layers.base import flag, positive_integer
-from symprop.losses import Labels
 from symprop.lowering import EVERYTHING, Lowering
+from symprop.metrics import RIGHT, Metric, confusion_matrix, measured, metric_functions
 from symprop.network import Network
+from symprop.optimizers import Optimizer
 from symprop.optimizers import optimizer as optimizer_object
 from symprop.tensor import Tensor
+from symprop.training import Course, Measures, Plan, Progress
+from symprop.weights import weight_array
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
     from symprop.blame import Blame
 
-NO_SEEDS = np.empty(0, np.uint64)
 BACKENDS = ("numba", "numpy")
 ROWS_PER_CALL = 4096
 """Rows predicted in one call: bounds the memory that intermediate results take."""
-SECONDS_PER_CALL = 0.1
-"""About how long a call of compiled code trains: Ctrl-C answers between calls."""
 
 
 class Model:
@@ -58,7 +56,7 @@ class Model:
     and machine give the same bits); ``backend`` "numba" (compiled) or "numpy" (the interpreter,
     slow); ``lowering`` says which optimizations compiled code may use, by default all.
 
-    ``history`` is the History of the latest ``fit``, also of one that was interrupted.
+    ``values``, by label, are those of a saved model, in place of new ones.
 
     Raises UnknownNameError, ArgumentError or ArgumentTypeError for settings out of range.
 
@@ -78,9 +76,12 @@ class Model:
         seed: int = 0,
         backend: str = "numba",
         lowering: Lowering = EVERYTHING,
+        values: Mapping[str, Array] | None = None,
     ):
         if not isinstance(backend, str):
             raise ArgumentTypeError(f"backend: expected a name, got {backend!r}")
+        if network.loss.weighted:
+            raise ArgumentError("compile the network itself; fit(sample_weight=…) weighs it")
         self.network = network
         self.optimizer = optimizer_object(optimizer)
         self.dtype = data_type(dtype)
@@ -89,13 +90,11 @@ class Model:
         if not isinstance(lowering, Lowering):
             raise ArgumentTypeError(f"lowering: expected a Lowering, got {lowering!r}")
         self.lowering = lowering
-        self.history = History()
-        self._pace, self._slow = 1, True
-        self._running: Future[None] | None = None
-        self.generator = np.random.default_rng(self.seed)
-        states = (network.statistics + network.update(self.optimizer)).with_role("state")
-        self._values = start_values((*network.parameters, *states), self.dtype, self.generator)
-        self._steps_before, self._done = 0, np.zeros(1, np.int64)
+        self.stop_training = False
+        generator = np.random.default_rng(self.seed)
+        if values is None:
+            values = start_values(trained(network, self.optimizer), self.dtype, generator)
+        self._course = Course(dict(values), generator, self.seed)
 
     def fit(
         self,
@@ -105,116 +104,129 @@ class Model:
         batch_size: int = 32,
         validation: Any = None,
         shuffle: bool = True,
+        callbacks: Any = None,
+        sample_weight: Any = None,
+        class_weight: Any = None,
         progress: bool = False,
+        metrics: Any = None,
+        checkpoint: str | PathLike[str] | None = None,
+        every: int | None = None,
     ) -> History:
         """Train on mini-batches; returns the History, one entry an epoch.
 
         x has shape (N, inputs), y (N, outputs), or (N,) for class numbers and for one output. The
-        last batch of an epoch may be shorter; its gradient is the mean over its own rows.
-        ``validation`` is a pair (x, y), or the fraction of the rows to hold out (drawn with the
-        model's seed). 32 rows a batch by default: Masters and Luschi 2018 find the best test errors
-        from 2 to 32. ``shuffle`` draws a new order of the rows for each epoch.
+        last batch of an epoch may be shorter; its gradient is the mean over its own rows. 32 rows a
+        batch by default: Masters and Luschi 2018 find the best test errors from 2 to 32.
+        ``shuffle`` draws a new order of the rows for each epoch.
+
+        ``validation``, a pair (x, y) or the fraction of the rows to hold out (drawn with the seed
+        of the model), is evaluated after each epoch. ``metrics`` are names (accuracy, top_k, top_3,
+        mae, mse, r2), functions (y, predicted) or a dict of them; given here, they are also
+        measured on the rows trained on, which takes another pass. By default there is the accuracy
+        of a classifier on the validation data.
+
+        ``callbacks``: objects with ``on_epoch_end(model, epoch, logs)``, such as EarlyStopping; one
+        that sets ``model.stop_training = True`` ends the training. ``sample_weight`` (N,) and
+        ``class_weight`` {class: weight} weigh the samples, L = (1/m) Σ_b w[b] ℓ[b].
+        ``checkpoint`` names a file to save the model to: every so many batches, by default after
+        each epoch, and at the end.
 
         A second call continues: parameters, optimizer state and generator are kept. A refused call
         changes nothing. Ctrl-C raises KeyboardInterrupt between two batches; the model is then as
-        after the last of them, and ``model.history`` holds the epochs that were finished.
+        after the last of them, and ``model.history`` holds the epochs that were finished. The next
+        fit with as many rows, the same batch_size and shuffle goes on with the fit that was cut so,
+        or that a loaded checkpoint is in the midst of: its history, the callbacks' states, and the
+        unfinished epoch, which counts as the first of its ``epochs``.
 
-        Warns (RuntimeWarning) once, when the loss of an epoch is not finite.
-
-        Raises ArgumentError or ArgumentTypeError for settings, ShapeError or DataError for data.
+        Raises DivergenceError when numbers stop being finite, ArgumentError, ArgumentTypeError or
+        UnknownNameError for settings, ShapeError or DataError for data.
         """
-        epochs = positive_integer("epochs", epochs)
-        batch_size = positive_integer("batch_size", batch_size)
-        shuffle, progress = flag("shuffle", shuffle), flag("progress", progress)
+        progress = flag("progress", progress)
         data = training_data(self.network, x, y, validation, self.seed, self.dtype)
-        self._ready  # noqa: B018 (made before anything changes, in case that it cannot be)
-        self.history = History()
-        with _progress_bar(epochs, progress) as bar:
-            diverged = False
-            for record in self._records(data, epochs, batch_size, shuffle):
-                self.history.add(record)
-                _show(bar, record)
-                if not diverged and not math.isfinite(record["loss"]):
-                    diverged = True
-                    message = _divergence(len(self.history), record["loss"])
-                    warnings.warn(message, RuntimeWarning, stacklevel=2)
+        weights = weight_array(
+            self.network.loss.labels, data.y, sample_weight, class_weight, self.dtype
+        )
+        measures = self._measures(data, metrics)
+        plan = Plan(
+            self._ready if weights is None else self._weighted,
+            replace(data, weights=weights),
+            positive_integer("epochs", epochs),
+            positive_integer("batch_size", batch_size),
+            flag("shuffle", shuffle),
+            callback_list(callbacks, ("loss", *measures.names)),
+            measures,
+            *self._saves(checkpoint, every),
+        )
+        with _progress_bar(plan.epochs, progress) as bar:
+            self._course.fit(plan, self, lambda record: _show(bar, record))
         return self.history
 
-    def _records(
-        self, data: TrainingData, epochs: int, batch_size: int, shuffle: bool
-    ) -> Iterator[dict[str, float]]:
-        """Train; the record of each epoch. Short epochs run several in one call of compiled code,
-        unless there is something to measure after each.
-        """
-        per_epoch = math.ceil(len(data.rows) / batch_size)
-        while epochs:
-            together = max(1, min(epochs, self._pace // per_epoch))
+    def _measures(self, data: TrainingData, given: Any) -> Measures:
+        """What is measured after each epoch."""
+        metrics = metric_functions(given, self.network.loss.labels)
+        own = metrics if given is not None else {}
+
+        def measure() -> dict[str, float]:
+            rows, found = data.rows, {}
+            if own:
+                found = measured(own, data.y[rows], self._predict(data.x[rows]))
             if data.held_out is not None:
-                together = 1
-            seeds = self._seeds(together if shuffle else 0)
-            step = self.step
-            noise = noise_source(self.seed, step)
-            batches = Batches.of(data.x, data.y, data.rows, seeds, batch_size, together, noise)
-            self._steps_before, self._done = step, batches.done
-            try:
-                self._train_on(batches, together * per_epoch)
-            except KeyboardInterrupt:
-                finished = batches.done[0] // per_epoch
-                if data.held_out is None:
-                    self.history.records.extend(_losses(batches)[:finished])
-                raise
-            for record in _losses(batches):
-                if data.held_out is not None:
-                    measured = self._measure(*data.held_out)
-                    record |= {f"validation_{name}": value for name, value in measured.items()}
-                yield record
-            epochs -= together
+                held = self._measure(*data.held_out, metrics)
+                found |= {f"validation_{name}": value for name, value in held.items()}
+            return found
 
-    def _seeds(self, count: int) -> Array:
-        """The seeds of so many epochs' orders."""
-        return self.generator.integers(2**64, size=count, dtype=np.uint64) if count else NO_SEEDS
+        held = ("loss", *metrics) if data.held_out is not None else ()
+        return Measures((*own, *(f"validation_{name}" for name in held)), measure)
 
-    def _train_on(self, batches: Batches, count: int) -> None:
-        """Train on so many batches."""
-        first = 0
-        while first < count:
-            last, start = min(first + self._pace, count), time.perf_counter()
-            self._train(batches, first, last)
-            self._set_pace(last - first, time.perf_counter() - start)
-            first = last
+    def _saves(self, path: Any, every: Any) -> tuple[Callable[[], None] | None, int]:
+        """How to save the model, and after how many batches, 0 for each epoch."""
+        if path is None:
+            if every is not None:
+                raise ArgumentError("every: says how often to save; give checkpoint=, too")
+            return None, 0
+        from symprop.storage import check_storable
 
-    def _train(self, *arguments: Any) -> None:
-        """Run some batches; a slow batch in another thread, so that Ctrl-C need not wait for it.
-
-        The thread finishes its batch; what uses the values then waits for it.
-        """
-        if not self._slow:
-            self._executable.train(*arguments)
-            return
-        self._running = in_another_thread(lambda: self._executable.train(*arguments))
-        outcome(self._running)
-
-    def _settle(self) -> None:
-        """Wait for a batch that an interrupted ``fit`` left running."""
-        if self._running is not None:
-            wait([self._running])
+        check_storable(self, path)
+        return lambda: self.save(path), 0 if every is None else positive_integer("every", every)
 
     @property
     def _ready(self) -> Executable:
-        self._settle()
+        self._course.settle()
         return self._executable
 
     @property
     def values(self) -> dict[str, Array]:
         """The arrays of all parameters and of the optimizer's state, by label, as they are."""
-        self._settle()
-        return self._values
+        return self._course.values
 
-    def _set_pace(self, batches: int, seconds: float) -> None:
-        """How many batches run in one call of compiled code, during which Ctrl-C has to wait."""
-        fitting = int(batches * SECONDS_PER_CALL / max(seconds, 1e-9))
-        self._pace = max(1, min(fitting, 2 * self._pace))
-        self._slow = fitting == 0
+    @property
+    def generator(self) -> np.random.Generator:
+        """What parameters and orders are drawn from."""
+        return self._course.generator
+
+    @property
+    def history(self) -> History:
+        """That of the latest ``fit``, also of one that was interrupted."""
+        return self._course.history
+
+    @property
+    def progress(self) -> Progress:
+        """How far training has come, and the fit that is not finished."""
+        return self._course.progress
+
+    def go_on(self, progress: Progress, history: History) -> None:
+        """Stand where a saved model stood."""
+        self._course.start_from(progress, history)
+
+    @property
+    def epoch(self) -> int:
+        """How many epochs of training were finished, in all fits."""
+        return self.progress.epoch
+
+    @property
+    def step(self) -> int:
+        """How many batches were trained on, in all fits."""
+        return self.progress.step
 
     def predict(self, x: Any) -> Array:
         """The network's output for every row of x, an array (N, outputs).
@@ -223,16 +235,26 @@ class Model:
         """
         return self._predict(input_array(self.network, x, self.dtype))
 
-    def evaluate(self, x: Any, y: Any) -> dict[str, float]:
-        """The mean loss, and for a classifier the accuracy, over all rows.
+    def evaluate(self, x: Any, y: Any, metrics: Any = None) -> dict[str, float]:
+        """The mean loss and the metrics over all rows; by default, for a classifier, the accuracy.
 
-        The accuracy is the share of right answers: the largest output for class targets, ŷ > ½ for
-        targets from 0 to 1, ŷ > 0 for targets of −1 or 1; with several outputs in the latter two,
-        the mean over them.
+        ``metrics`` are as for ``fit``; see ``symprop.metrics``.
 
-        Raises ShapeError, DataError or ArgumentTypeError.
+        Raises ShapeError, DataError, ArgumentError, ArgumentTypeError or UnknownNameError.
         """
-        return self._measure(*self._data(x, y))
+        functions = metric_functions(metrics, self.network.loss.labels)
+        return self._measure(*self._data(x, y), functions)
+
+    def confusion_matrix(self, x: Any, y: Any) -> Array:
+        """How many samples of class i were taken for class j: row i, column j.
+
+        Raises ArgumentError for a network whose targets are no classes, else as ``evaluate``.
+        """
+        labels = self.network.loss.labels
+        if labels not in RIGHT:
+            raise ArgumentError("confusion_matrix: the targets of this network are no classes")
+        inputs, targets = self._data(x, y)
+        return confusion_matrix(targets, self._predict(inputs), labels)
 
     def loss_and_gradients(self, x: Any, y: Any) -> tuple[float, dict[str, Array]]:
         """The mean loss over all rows, taken as one batch, and ∂L/∂W by parameter name.
@@ -262,18 +284,6 @@ class Model:
         return blame(self, x, y)
 
     @property
-    def step(self) -> int:
-        """How many batches the model has been trained on in its life."""
-        self._settle()
-        return self._steps_before + int(self._done[0])
-
-    @step.setter
-    def step(self, given: int) -> None:
-        if type(given) is not int or not 0 <= given < 2**62:
-            raise ArgumentError(f"step: expected a whole number of at least 0, got {given!r}")
-        self._steps_before, self._done = given, np.zeros(1, np.int64)
-
-    @property
     def parameters(self) -> dict[str, Array]:
         """A copy of every parameter, by name."""
         return {t.name: self.values[str(t.label)].copy() for t in self.network.parameters}
@@ -294,22 +304,33 @@ class Model:
         return self._executable.source
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Save declaration, parameters, optimizer state and generator; see ``symprop.load``."""
+        """Save declaration, parameters, optimizer state, random state, history and how far training
+        has come, to a file that ``symprop.load`` reads; it is replaced only when all is written.
+
+        Raises ArgumentTypeError for a layer, loss or optimizer of a class that is not symprop's,
+        OSError as usual.
+        """
         from symprop.storage import save
 
         save(self, path)
 
     @cached_property
     def _executable(self) -> Executable:
+        return self._made(self.network)
+
+    @cached_property
+    def _weighted(self) -> Executable:
+        """The network with a weight for each sample in its loss, over the same values."""
+        return self._made(self.network.weighted)
+
+    def _made(self, network: Network) -> Executable:
         if self.backend == "numpy":
             from symprop.backends.numpy import NumpyExecutable
 
-            return NumpyExecutable(self.network, self.optimizer, self.dtype, self._values)
+            return NumpyExecutable(network, self.optimizer, self.dtype, self.values)
         from symprop.backends.numba import NumbaExecutable
 
-        return NumbaExecutable(
-            self.network, self.optimizer, self.dtype, self._values, self.lowering
-        )
+        return NumbaExecutable(network, self.optimizer, self.dtype, self.values, self.lowering)
 
     def _data(self, x: Any, y: Any) -> tuple[Array, Array]:
         inputs = input_array(self.network, x, self.dtype)
@@ -324,29 +345,24 @@ class Model:
             result[block] = self._ready.predict(x[block])
         return result
 
-    def _measure(self, x: Array, y: Array) -> dict[str, float]:
+    def _measure(self, x: Array, y: Array, metrics: Mapping[str, Metric]) -> dict[str, float]:
         """The loss and the metrics on checked data."""
         total = 0.0
         for first in range(0, len(x), ROWS_PER_CALL):
             block = slice(first, first + ROWS_PER_CALL)
             total += self._ready.loss(x[block], y[block]) * len(x[block])
-        measured = {"loss": total / len(x)}
-        if self.network.loss.labels in RIGHT:
-            right = RIGHT[self.network.loss.labels](self._predict(x), y)
-            measured["accuracy"] = float(np.mean(right))
-        return measured
+        others = measured(metrics, y, self._predict(x)) if metrics else {}
+        return {"loss": total / len(x), **others}
 
     def __repr__(self) -> str:
         count = sum(self.values[t.name].size for t in self.network.parameters)
         return f"Model({count:,} parameters, {self.optimizer}, {self.dtype}, {self.backend})"
 
 
-RIGHT: dict[Labels, Any] = {
-    "classes": lambda predicted, y: predicted.argmax(axis=-1) == y.argmax(axis=-1),
-    "probability": lambda predicted, y: (predicted > 0.5) == (y > 0.5),
-    "sign": lambda predicted, y: (predicted > 0) == (y > 0),
-}
-"""Which answers count as right, by what the loss declares about its targets."""
+def trained(network: Network, optimizer: Optimizer) -> tuple[Tensor, ...]:
+    """What training changes: parameters and states."""
+    states = (network.statistics + network.update(optimizer)).with_role("state")
+    return (*network.parameters, *states)
 
 
 def start_values(
@@ -364,20 +380,6 @@ def _start_value(tensor: Tensor, dtype: np.dtype[Any], generator: np.random.Gene
     if isinstance(tensor.init, str):
         return INITIALIZERS[tensor.init](shape, generator).astype(dtype)
     return np.full(shape, tensor.init or 0.0, dtype)
-
-
-def _losses(batches: Batches) -> list[dict[str, float]]:
-    """The record of each epoch, its mean loss."""
-    return [{"loss": loss} for loss in (batches.losses / len(batches.rows)).tolist()]
-
-
-def _divergence(epoch: int, loss: float) -> str:
-    """What to warn of, after the first epoch whose loss is not finite."""
-    return (
-        f"fit: the loss is {loss} in epoch {epoch}; usually the learning rate is "
-        "too high, or a prediction lies outside of what the loss takes (cross_entropy needs "
-        "softmax before it, binary_cross_entropy sigmoid, poisson an activation above 0)"
-    )
 
 
 @contextmanager

@@ -99,6 +99,18 @@ class Network(Printable):
         return self.forward if found == self.forward else found
 
     @cached_property
+    def weighted(self) -> Network:
+        """The same network with a weight w[b] for each sample in its loss, for ``sample_weight``.
+
+        >>> from symprop import Dense
+        >>> print(Network([Dense(1)], inputs=1, loss="mse").weighted.forward)
+        z1[b, j] = Σ_k W1[j, k]·x[b, k] + b1[j]
+        ŷ[b, j] = z1[b, j]
+        L = 1/m·Σ_{b, j} w[b]·(ŷ[b, j] - y[b, j])²
+        """
+        return replace(self, loss=replace(self.loss, weighted=True))
+
+    @cached_property
     def parameters(self) -> tuple[Tensor, ...]:
         return self.forward.with_role("parameter")
 

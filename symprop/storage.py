@@ -1,45 +1,58 @@
-"""A model in one file: its declaration as a tree of known classes, and its arrays.
+"""A model in one file: its declaration as a tree of known classes, its arrays, and how far its
+training has come.
 
-The file is a zip of NumPy arrays (``numpy.load`` reads it); the member ``declaration`` holds JSON.
 Nothing in a file is ever executed or unpickled: a class or a SymPy function that is not in the
-tables below is refused.
+tables below is refused, and so is what is larger than the arrays beside it. ``archive`` has the
+format of the file.
 """
 
 from __future__ import annotations
 
-import errno
-import json
 import numbers
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import sympy
 from sympy import Expr, Integer, NumberSymbol, Rational, Symbol
 
-from symprop.activations import ARGUMENT, LOWERED, Elementwise, Softmax
+from symprop.activations import (
+    ACTIVATIONS,
+    ARGUMENT,
+    LOWERED,
+    Elementwise,
+    Softmax,
+    activation,
+)
+from symprop.archive import check_folder, packed, read, unpacked, write
 from symprop.backends import Array
-from symprop.errors import ArgumentTypeError, ModelFileError
+from symprop.backends.memory import copied
+from symprop.data import data_type
+from symprop.errors import ArgumentError, ArgumentTypeError, ModelFileError
+from symprop.history import History
 from symprop.layers import Activation, BatchNorm, Dense, Dropout, Graph, Residual
 from symprop.layers.graph import Node
 from symprop.layers.merge import Merge
-from symprop.losses import Loss, outputs, prediction, target
+from symprop.limits import TooLargeError, check_declaration
+from symprop.losses import LOSSES, Loss, loss, outputs, prediction, target
+from symprop.lowering import Lowering
 from symprop.network import Network
 from symprop.optimizers import SGD, Adam
 from symprop.primitives import Equal, Greater, GreaterEqual
+from symprop.tensor import Tensor
+from symprop.training import Cut, Progress
 
 if TYPE_CHECKING:
     from symprop.model import Model
 
-FORMAT = "symprop model 1"
 CLASSES: dict[str, type] = {
     cls.__name__: cls
     for cls in (
         *(Network, Graph, Node, Dense, Activation, Dropout, BatchNorm, Residual, Merge),
-        *(Elementwise, Softmax, Loss, SGD, Adam),
+        *(Elementwise, Softmax, Loss, SGD, Adam, Lowering),
     )
 }
 """The declarations that a file may hold."""
@@ -114,115 +127,208 @@ def decode(tree: Any) -> Any:
     raise ModelFileError(f"unknown entry {sorted(tree)} in the declaration")
 
 
+def _built(tree: Mapping[str, Any]) -> Any:
+    """An object of a known class. What the class does not check is checked by declaring it anew:
+    names and LaTeX go into print, and a file's may be anything.
+    """
+    cls = CLASSES[tree["class"]]
+    found = cls(**{name: decode(value) for name, value in tree["fields"].items()})
+    declared: Any = found
+    if cls in (Elementwise, Softmax) and ACTIVATIONS.get(found.name) != found:
+        declared = activation(found.expression)
+    elif cls is Loss and LOSSES.get(found.name) != found:
+        declared = loss(found.expression)
+    if declared != found:
+        raise ModelFileError(f"{found.name!r} is not as symprop declares it")
+    return found
+
+
+def _real(value: Expr) -> Expr:
+    """The value, refused if it is a number that is not real: no declaration has one."""
+    if value.is_number and not value.is_extended_real:
+        raise ModelFileError(f"{type(value).__name__} of numbers is not real")
+    return value
+
+
 BUILDERS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
-    "class": lambda tree: CLASSES[tree["class"]](
-        **{name: decode(value) for name, value in tree["fields"].items()}
-    ),
+    "class": _built,
     "rational": lambda tree: Rational(*(Integer(int(part)) for part in tree["rational"])),
     "constant": lambda tree: CONSTANTS[tree["constant"]],
     "symbol": lambda tree: SYMBOLS[tree["symbol"]],
-    "function": lambda tree: FUNCTIONS[tree["function"]](*map(decode, tree["arguments"])),
+    "function": lambda tree: _real(FUNCTIONS[tree["function"]](*map(decode, tree["arguments"]))),
 }
+
+
+def check_storable(model: Model, path: str | os.PathLike[str]) -> None:
+    """Refuse a model that ``save`` could not write to the path."""
+    _declaration(model)
+    check_folder(Path(path))
+
+
+def _declaration(model: Model) -> dict[str, Any]:
+    """What was handed to ``compile``, as a tree."""
+    tree = {
+        "network": encode(model.network),
+        "optimizer": encode(model.optimizer),
+        "lowering": encode(model.lowering),
+    }
+    try:
+        check_declaration(tree)
+    except TooLargeError as error:
+        raise ArgumentError(f"save: cannot store {error}") from error
+    return tree
 
 
 def save(model: Model, path: str | os.PathLike[str]) -> None:
     """Write a model to a file, which is replaced only when all is written.
 
-    Raises ArgumentTypeError for a layer, loss or optimizer of a class that is not symprop's;
-    OSError as usual.
+    Raises ArgumentTypeError for a layer, loss or optimizer of a class that is not symprop's, or for
+    a callback's state that is no number, text or array; OSError as usual.
     """
-    declaration = {
-        "format": FORMAT,
-        "network": encode(model.network),
-        "optimizer": encode(model.optimizer),
+    progress = model.progress
+    arrays = {f"values/{label}": array for label, array in model.values.items()}
+    cut = None
+    if progress.cut is not None:
+        cut = {f.name: getattr(progress.cut, f.name) for f in fields(progress.cut)}
+        cut["callbacks"] = [
+            [name, _apart(state, f"callbacks/{number}/", arrays)]
+            for number, (name, state) in enumerate(progress.cut.callbacks)
+        ]
+    header = {
+        "declaration": _declaration(model),
         "dtype": model.dtype.name,
         "seed": model.seed,
         "backend": model.backend,
-        "step": model.step,
         "generator": model.generator.bit_generator.state,
+        "progress": {"epoch": progress.epoch, "step": progress.step, "cut": cut},
+        "history": model.history.records,
+        "stop_training": bool(model.stop_training),
     }
-    text = np.frombuffer(json.dumps(declaration).encode(), np.uint8)
-    arrays = {f"values/{label}": array for label, array in model.values.items()}
-    _write(Path(path), {"declaration": text, **arrays})
-
-
-def _write(path: Path, arrays: dict[str, Array]) -> None:
-    """Write beside the file first: an interrupted save leaves the old file."""
-    if not path.parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, "its folder does not exist", str(path))
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with beside.open("wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+        parts = packed(header, arrays)
+    except (TypeError, ValueError) as error:
+        raise ArgumentTypeError(f"save: {error}") from error
+    write(Path(path), parts)
+
+
+def _apart(state: Mapping[str, Any], prefix: str, arrays: dict[str, Array]) -> dict[str, Any]:
+    """A callback's state without its arrays, which go to the others."""
+    found: dict[str, Any] = {}
+    for name, value in state.items():
+        if isinstance(value, np.ndarray):
+            arrays[f"{prefix}{name}"] = value
+        elif value is None or isinstance(value, (bool, int, float, str)):
+            found[str(name)] = value
+        else:
+            raise ArgumentTypeError(
+                f"save: a callback's state {name!r}: expected a number, text, None or an array, "
+                f"got {type(value).__name__}"
+            )
+    return found
 
 
 def load(path: str | os.PathLike[str]) -> Model:
     """The model that ``model.save(path)`` wrote: it predicts the same and goes on training the
-    same, bit for bit.
+    same, bit for bit, also in the midst of a fit.
 
     Raises ModelFileError for a file that is no saved model or is damaged; OSError where there is
     none.
     """
-    with Path(path).open("rb") as file:
-        try:
-            return _restored(_arrays(file))
-        except (
-            Exception
-        ) as error:  # a damaged file makes zipfile, NumPy and json raise nearly anything
-            raise ModelFileError(f"{path}: is not a model that symprop saved: {error}") from error
-
-
-def _arrays(file: BinaryIO) -> dict[str, Array]:
-    """The arrays of an archive, none of them pickled objects."""
-    if file.read(2) != b"PK":
-        raise ModelFileError("no zip of arrays")
-    file.seek(0)
-    with np.load(file, allow_pickle=False) as archive:
-        return {name: _member(archive, name) for name in archive.files}
-
-
-def _member(archive: Any, name: str) -> Array:
     try:
-        member: Array = archive[name]
-    except ValueError as error:
-        if "allow_pickle" in str(error):  # NumPy's advice is not to be followed
-            raise ModelFileError(f"{name} holds Python objects, not numbers") from None
+        return _restored(*unpacked(read(Path(path))))
+    except OSError:
         raise
-    return member
+    except (ModelFileError, RecursionError, MemoryError) as error:
+        raise ModelFileError(f"{path}: is not a model that symprop saved: {error}") from error
+    except Exception as error:  # a file that somebody has made up may lead to nearly anything
+        told = f"{type(error).__name__}: {error}"
+        raise ModelFileError(f"{path}: is not a model that symprop saved: {told}") from error
 
 
-def _restored(arrays: dict[str, Array]) -> Model:
-    from symprop.model import Model
+def _restored(header: dict[str, Any], arrays: dict[str, Array]) -> Model:
+    """The model of a file; its arrays are compared with the declaration before anything is made."""
+    from symprop.model import Model, trained
 
-    tree = json.loads(arrays.pop("declaration").tobytes())
-    if tree["format"] != FORMAT:
-        raise ModelFileError(f"expected the format {FORMAT!r}, found {tree['format']!r}")
-    network = decode(tree["network"])
+    declaration = header["declaration"]
+    check_declaration(declaration)
+    network, optimizer = decode(declaration["network"]), decode(declaration["optimizer"])
     if not isinstance(network, Network):
         raise ModelFileError(f"expected a Network, found {type(network).__name__}")
-    model = Model(network, decode(tree["optimizer"]), tree["dtype"], tree["seed"], tree["backend"])
-    _check_arrays(arrays, model.values)
-    for label, array in model.values.items():
-        array[...] = arrays[f"values/{label}"]
-    model.generator.bit_generator.state = tree["generator"]
-    model.step = tree["step"]
+    dtype = data_type(header["dtype"])
+    _check_arrays(arrays, trained(network, optimizer), dtype)
+    prefix = "values/"
+    values = {
+        name.removeprefix(prefix): copied(array.astype(dtype, copy=False))
+        for name, array in arrays.items()
+        if name.startswith(prefix)
+    }
+    model = Model(
+        network,
+        optimizer,
+        dtype,
+        header["seed"],
+        header["backend"],
+        decode(declaration["lowering"]),
+        values,
+    )
+    model.generator.bit_generator.state = header["generator"]
+    model.go_on(_progress(header["progress"], arrays), _history(header["history"]))
+    model.stop_training = header["stop_training"] is True
     return model
 
 
-def _check_arrays(found: dict[str, Array], expected: dict[str, Array]) -> None:
+def _check_arrays(
+    found: Mapping[str, Array], expected: tuple[Tensor, ...], dtype: np.dtype[Any]
+) -> None:
     """Each array that the declaration asks for, no other, of its shape and type."""
-    names = {f"values/{label}" for label in expected}
-    if found.keys() != names:
-        raise ModelFileError(f"missing or not declared: {', '.join(sorted(found.keys() ^ names))}")
-    for label, array in expected.items():
-        given = found[f"values/{label}"]
-        if (given.shape, given.dtype) != (array.shape, array.dtype):
+    tensors = {f"values/{t.label}": t for t in expected}
+    known = {name for name in found if not name.startswith("callbacks/")}
+    if known != tensors.keys():
+        raise ModelFileError(
+            f"missing or not declared: {', '.join(sorted(known ^ tensors.keys()))}"
+        )
+    for name, tensor in tensors.items():
+        given, shape = found[name], tuple(int(size) for size in tensor.shape)
+        if (given.shape, given.dtype) != (shape, dtype):
             raise ModelFileError(
-                f"{label}: expected {array.dtype} of shape {array.shape}, "
+                f"{tensor.label}: expected {dtype} of shape {shape}, "
                 f"found {given.dtype} of shape {given.shape}"
             )
+
+
+def _progress(tree: Any, arrays: Mapping[str, Array]) -> Progress:
+    """How far training had come."""
+    cut, found = tree["cut"], None
+    if cut is not None:
+        callbacks = tuple(
+            (str(name), {**state, **_own_arrays(f"callbacks/{number}/", arrays)})
+            for number, (name, state) in enumerate(cut.pop("callbacks"))
+        )
+        found = Cut(callbacks=callbacks, **cut)
+        counts = (found.rows, found.batch_size, found.batch)
+        if not all(type(n) is int for n in counts) or type(found.shuffle) is not bool:
+            raise ModelFileError("the unfinished fit is not told by numbers")
+        if min(counts[:2]) < 1 or not 0 <= found.batch <= found.per_epoch:
+            raise ModelFileError("the unfinished epoch has no such batch")
+        seed = found.seed
+        if (type(seed) is int) != bool(found.shuffle and found.batch) or not (
+            0 <= (seed or 0) < 2**64
+        ):
+            raise ModelFileError("the unfinished epoch has no such seed")
+        if type(found.loss) is not float:
+            raise ModelFileError("the unfinished epoch has no sum of losses")
+    epoch, step = tree["epoch"], tree["step"]
+    if type(epoch) is not int or type(step) is not int or min(epoch, step) < 0:
+        raise ModelFileError("the numbers of epochs and batches are no numbers")
+    return Progress(epoch, step, found)
+
+
+def _own_arrays(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    return {n.removeprefix(prefix): a.copy() for n, a in arrays.items() if n.startswith(prefix)}
+
+
+def _history(records: Any) -> History:
+    for record in records:
+        if not all(type(value) is float for value in record.values()):
+            raise ModelFileError("the history is no list of numbers by name")
+    return History(list(records))

@@ -82,6 +82,16 @@ def _check_program() -> None:
     assert symprop.check_program(row.program, row.arrays, row.of, row.wrt) < 1e-12
 
 
+def _early_stopping() -> None:
+    model = network().compile(backend="numpy")
+    stops = symprop.EarlyStopping("loss", patience=1, min_delta=1e9)
+    assert len(model.fit(draw(1, 4, 2), draw(2, 4, 2), epochs=9, callbacks=stops)) == 2
+
+
+def _metrics() -> None:
+    assert symprop.metrics.r2([1.0, 2.0], [1.0, 2.0]) == 1.0
+
+
 PUBLIC: dict[str, Callable[[], Any]] = {
     "SGD": lambda: network().step(SGD(0.1, momentum=0.9, nesterov=True)),
     "Adam": lambda: network().step(Adam(0.01)),
@@ -97,5 +107,7 @@ PUBLIC: dict[str, Callable[[], Any]] = {
     "check_backends": _backends,
     "check_program": _check_program,
     "errors": _errors,
+    "EarlyStopping": _early_stopping,
     "load": _load,
+    "metrics": _metrics,
 }

@@ -9,9 +9,9 @@ import time
 import numpy as np
 import pytest
 import sympy
-from symprop import SGD, Adam, Dense, Network, prediction, target
+from symprop import Adam, Dense, Network, prediction, target
 from symprop.history import History
-from symprop.model import Model
+from symprop.training import Course
 
 from models import BACKENDS, CLASSES, ONE_HOT, X, classifier, line, state
 
@@ -256,18 +256,18 @@ def test_without_shuffling_the_generator_rests():
 def test_the_cut_of_an_epoch_into_calls_does_not_change_the_bits(backend, monkeypatch):
     first, second = classifier(backend=backend), classifier(backend=backend)
     first.fit(X, CLASSES, epochs=5, batch_size=1)
-    monkeypatch.setattr(Model, "_set_pace", lambda model, batches, seconds: None)  # one at a time
+    monkeypatch.setattr(Course, "_set_pace", lambda course, batches, seconds: None)  # one at a time
     second.fit(X, CLASSES, epochs=5, batch_size=1)
     assert state(first)[0] == state(second)[0]
     assert second.history.loss == first.history.loss
 
 
 def test_pace_follows_the_time_that_calls_take():
-    model = classifier()
-    model._set_pace(1, 1e-9)
-    assert model._pace == 2  # never more than twice as many as before
-    model._set_pace(100, 10.0)
-    assert model._pace == 1
+    course = Course({}, np.random.default_rng(0))
+    course._set_pace(1, 1e-9)
+    assert course._pace == 2  # never more than twice as many as before
+    course._set_pace(100, 10.0)
+    assert course._pace == 1
 
 
 # --- interruption ----------------------------------------------------------------------
@@ -346,32 +346,16 @@ def test_finished_epochs_are_in_the_history_of_an_interrupted_fit(monkeypatch):
     model = classifier()
     measure, calls = model._measure, []
 
-    def interrupted(x, y):
+    def interrupted(*given):
         calls.append(1)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return measure(x, y)
+        return measure(*given)
 
     monkeypatch.setattr(model, "_measure", interrupted)
     with pytest.raises(KeyboardInterrupt):
         model.fit(X, CLASSES, epochs=9, validation=0.2)
     assert len(model.history.loss) == len(model.history.validation_loss) == 2
-
-
-# --- losses that are not finite ---------------------------------------------------------------
-
-
-def test_loss_that_is_not_finite_is_warned_of_once(backend):
-    model = line(1.0, 0.0, optimizer=SGD(1e3), backend=backend)
-    with pytest.warns(
-        RuntimeWarning, match=r"the loss is (inf|nan) in epoch \d+; .*learning rate"
-    ) as seen:
-        history = model.fit([[3.0]], [1.0], epochs=80)
-    assert len(seen) == 1
-    assert seen[0].filename == __file__
-    first = next(n for n, loss in enumerate(history.loss, 1) if not np.isfinite(loss))
-    assert f"in epoch {first};" in str(seen[0].message)
-    assert len(history) == 80
 
 
 @pytest.mark.usefixtures("interruptible")
@@ -380,7 +364,7 @@ def test_interrupt_does_not_wait_for_a_slow_batch_but_the_values_do(monkeypatch)
 
     def slow(batches, first, last):
         time.sleep(1.0)
-        model._values["b1"][...] = 7
+        model._course._values["b1"][...] = 7
 
     monkeypatch.setattr(model._executable, "train", slow)
     sent = []

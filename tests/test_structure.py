@@ -24,10 +24,12 @@ LEVELS = (
     ("equation",),
     ("program",),
     ("liveness", "scope", "activations", "passes", "adjoint"),
-    ("layers", "initializers", "losses", "optimizers", "lowering", "steps", "kinks"),
+    ("layers", "initializers", "losses", "optimizers", "lowering", "steps", "kinks", "limits"),
     ("blocks", "loops", "schedule"),
     ("network", "printers", "backends", "derive"),
-    ("data", "history", "storage", "model", "check", "learner", "blame"),
+    ("archive", "metrics", "history", "callbacks"),
+    ("data", "weights", "divergence", "training"),
+    ("storage", "model", "check", "learner", "blame"),
     ("cli",),
 )
 """From the ground up; a file imports from its own level and those below, never from above."""

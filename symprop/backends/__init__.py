@@ -7,12 +7,14 @@ training.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
+
+from symprop.tensor import Tensor
 
 Array = np.ndarray[Any, Any]
 NO_NOISE = np.zeros(2, np.uint64)
@@ -48,7 +50,7 @@ class Batches:
     are no ``seeds``; its last batch may be shorter. ``order`` holds that of the current epoch,
     ``losses`` the sum over its batches of batch loss times batch rows, ``done`` how many batches
     have been trained on. ``noise`` holds the key of the model's noise and how many batches it was
-    trained on before these.
+    trained on before these. ``weights`` holds a number for each of x's rows, for a weighted loss.
     """
 
     x: Array
@@ -60,6 +62,7 @@ class Batches:
     losses: Array
     done: Array
     noise: Array
+    weights: Array | None = None
 
     @classmethod
     def of(
@@ -71,10 +74,22 @@ class Batches:
         size: int,
         epochs: int,
         noise: Array = NO_NOISE,
+        weights: Array | None = None,
     ) -> Batches:
         """Batches for so many epochs, none of them begun."""
         order, done = np.empty_like(rows), np.zeros(1, np.int64)
-        return cls(x, y, rows, seeds, size, order, np.zeros(epochs), done, noise)
+        return cls(x, y, rows, seeds, size, order, np.zeros(epochs), done, noise, weights)
+
+    @property
+    def data(self) -> dict[str, Array]:
+        """The whole data by the names of the tensors that take a batch's rows of it."""
+        weights = {} if self.weights is None else {"w": self.weights}
+        return {"x": self.x, "y": self.y, **weights}
+
+    def rows_of(self, number: int) -> Array:
+        """The rows of a batch of the current epoch, by its number counted through all epochs."""
+        begin = number % self.per_epoch * self.size
+        return self.order[begin : begin + self.size]
 
     @property
     def per_epoch(self) -> int:
@@ -86,6 +101,11 @@ class Executable(Protocol):
     by label.
 
     Arrays handed in are C-contiguous, of the model's dtype and checked; a kernel checks nothing.
+    """
+
+    whole: bool
+    """Whether a call of ``train`` counts every batch that it does: no KeyboardInterrupt comes
+    between the two.
     """
 
     @property
@@ -110,4 +130,9 @@ class Executable(Protocol):
 
         ``batches.order``, ``.losses`` and ``.done`` are brought up to date too. The bits do not
         depend on how a training is cut into calls.
+        """
+
+    def steps(self, batches: Batches, number: int) -> Iterator[tuple[Tensor, Array]]:
+        """Each tensor of one batch's training step with its value, in the order of the program;
+        nothing is changed.
         """

@@ -30,20 +30,21 @@ from symprop.backends.numba_scalar import VECTORIZABLE
 from symprop.backends.numba_source import Module
 from symprop.backends.numba_tables import Signature
 from symprop.backends.numba_threads import ROOM
-from symprop.backends.numpy import size_values, start_array
+from symprop.backends.numpy import given, in_order, size_values, start_array, step_data
 from symprop.backends.pace import Threads, together
 from symprop.lowering import EVERYTHING, Lowering
 from symprop.network import Network
+from symprop.passes import lower
 from symprop.passes.layout import Layout
 from symprop.program import Program
 from symprop.schedule import Target, schedule
 from symprop.scope import BATCH
 from symprop.steps import Schedule
+from symprop.tensor import Tensor
 
 WORK, LEAST_ROWS = 1 << 19, 64
 """About how many numbers the buffers of a prediction or loss hold: rows are taken in pieces."""
 UPDATED = ("parameter", "state")
-"""What is done before the rules that are always applied."""
 
 
 def run(
@@ -62,9 +63,9 @@ def run(
     target = target_of(lowering, kind, size)
     values = {str(t.label): start_array(program, t, arrays, sizes, kind) for t in program.tensors}
     check_subscripts(unsafe(program), values, sizes)
-    given = frozenset(tensor.label for tensor in program.tensors if str(tensor.label) in arrays)
+    known = frozenset(tensor.label for tensor in program.tensors if str(tensor.label) in arrays)
     program = oriented(program, target)
-    plan = schedule(program, given, target=target)
+    plan = schedule(program, known, target=target)
     buffers = buffers_of((*plan.buffers, *plan.local), sizes, kind)
     work = {**buffers, **values}
     text, signature = _source(program, plan, kind, target)
@@ -104,10 +105,13 @@ def _one_at_a_time(method: Callable[..., Any]) -> Any:
 
 
 def _turned(values: MutableMapping[str, Array], found: Layout) -> Iterator[tuple[str, Array]]:
-    """The arrays of tensors that lie transposed; the values become views of them."""
+    """The arrays of tensors that lie transposed; the values become views of them, unless they are
+    so already, for another executable.
+    """
     for label, tensor in found.items():
         if str(label) in values:
-            array = copied(values[str(label)].T)
+            turned = values[str(label)].T
+            array = turned if turned.flags.c_contiguous else copied(turned)
             values[str(label)] = array.T
             yield str(tensor.label), array
 
@@ -122,6 +126,8 @@ class NumbaExecutable:
     Raises LoweringError for a program that cannot be compiled.
     """
 
+    whole = True
+
     def __init__(
         self,
         network: Network,
@@ -135,7 +141,7 @@ class NumbaExecutable:
         self._prediction, self._loss = network.named("yhat"), network.named("L")
         cotangents = network.raw_gradients.outputs
         self._names = {str(t.label): t.name for t in cotangents}
-        step = network.step(optimizer)
+        self._step = step = network.step(optimizer)
         updated = [t for t in step.tensors if t.label in step.defined and t.role in UPDATED]
         lying = stored(step, target_of(lowering, self._dtype))
         kept = {label: tensor for label, tensor in lying.items() if tensor.role in UPDATED}
@@ -225,7 +231,7 @@ class NumbaExecutable:
         """Train on a range of batches, counted through all epochs."""
         entry, size = self._entries["train"], min(batches.size, len(batches.rows))
         parts = entry.parts(size)
-        data = entry.data(x=batches.x, y=batches.y)
+        data = entry.data(**batches.data)
         picked = [data[str(tensor.label)] for tensor in entry.batches]
         every = (batches.rows, batches.order, batches.seeds, batches.losses, batches.done)
         noise = (batches.noise,) if entry.program.with_role("noise") else ()
@@ -244,3 +250,10 @@ class NumbaExecutable:
 
         self._module.prepare(entry.name, calls(first, last, 1)[0])
         self._threads.run(run, first, last, parts)
+
+    def steps(self, batches: Batches, number: int) -> Iterator[tuple[Tensor, Array]]:
+        """Each tensor of one batch's training step with its value, in the order of the program."""
+        program = lower(self._step)
+        values = {label: array.copy() for label, array in self._values.items()}
+        arrays = given(program, {**values, **step_data(program, batches, number, self._dtype)})
+        return in_order(program, arrays, run(program, arrays, self._dtype))

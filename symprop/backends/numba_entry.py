@@ -200,7 +200,7 @@ class Entry:
         """The given rows by label, those used as subscripts as whole numbers and checked."""
         found = {}
         for tensor in self.batches:
-            array = arrays["x" if tensor.role == "input" else "y"]
+            array = arrays[tensor.name]
             integer = tensor.label in self.program.gathers
             found[str(tensor.label)] = array.astype(np.int64) if integer else array
         if self._unsafe:

@@ -313,6 +313,8 @@ class NumpyExecutable:
     interrupts: whenever KeyboardInterrupt comes, the values are those after a finished batch.
     """
 
+    whole = False
+
     def __init__(
         self, network: Network, optimizer: Any, dtype: np.dtype[Any], values: dict[str, Array]
     ):
@@ -354,21 +356,53 @@ class NumpyExecutable:
     def train(self, batches: Batches, first: int, last: int) -> None:
         """Train on a range of batches, counted through all epochs."""
         for number in range(first, last):
-            epoch, batch = divmod(number, batches.per_epoch)
-            if batch == 0:
-                with np.errstate(over="ignore"):
-                    begin_epoch(batches.order, batches.rows, batches.seeds, epoch)
-            rows = batches.order[batch * batches.size : (batch + 1) * batches.size]
-            draws = drawn(self._step.tensors, batches.noise, len(rows), self._dtype, number)
-            after = self._run(self._step, x=batches.x[rows], y=batches.y[rows], **draws)
+            data = step_data(self._step, batches, number, self._dtype)
+            after = self._run(self._step, **data)
             self._values.update({label: after[label] for label in self._values})
-            batches.losses[epoch] += float(after[str(self._loss.label)]) * len(rows)
+            loss = float(after[str(self._loss.label)])
+            with np.errstate(over="ignore"):
+                batches.losses[number // batches.per_epoch] += loss * len(data["x"])
             batches.done[0] = number + 1
+
+    def steps(self, batches: Batches, number: int) -> Iterator[tuple[Tensor, Array]]:
+        """Each tensor of one batch's training step with its value, in the order of the program."""
+        data = step_data(self._step, batches, number, self._dtype)
+        arrays = given(self._step, {**self._values, **data})
+        return in_order(self._step, arrays, run(self._step, arrays, self._dtype))
 
     def _run(self, program: Program, **data: Array) -> dict[str, Array]:
         """Run one of the programs on the values that it uses."""
-        known = {**self._values, **data}
-        arrays = {
-            str(t.label): known[str(t.label)] for t in program.tensors if str(t.label) in known
-        }
-        return run(program, arrays, self._dtype)
+        return run(program, given(program, {**self._values, **data}), self._dtype)
+
+
+def given(program: Program, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """Those of the arrays that are a program's."""
+    labels = (str(tensor.label) for tensor in program.tensors)
+    return {label: arrays[label] for label in labels if label in arrays}
+
+
+def step_data(program: Program, batches: Batches, number: int, dtype: Any) -> dict[str, Array]:
+    """What a batch's step is given: its rows of the data, and its noise."""
+    data = batch_of(batches, number)
+    return data | drawn(program.tensors, batches.noise, len(data["x"]), dtype, number)
+
+
+def batch_of(batches: Batches, number: int) -> dict[str, Array]:
+    """A batch's rows of the data, by name; the first batch of an epoch begins the epoch."""
+    epoch, batch = divmod(number, batches.per_epoch)
+    if batch == 0:
+        with np.errstate(over="ignore"):
+            begin_epoch(batches.order, batches.rows, batches.seeds, epoch)
+    rows = batches.rows_of(number)
+    return {name: array[rows] for name, array in batches.data.items()}
+
+
+def in_order(
+    program: Program, before: Mapping[str, Array], after: Mapping[str, Array]
+) -> Iterator[tuple[Tensor, Array]]:
+    """What a program was given, then what it computed, each tensor where it is defined."""
+    for tensor in program.tensors:
+        if str(tensor.label) in before:
+            yield tensor, before[str(tensor.label)]
+    for label in program.defined:
+        yield program.by_label[label], after[str(label)]

@@ -1,0 +1,345 @@
+"""The course of a model's training: epochs in compiled calls, what is done between them, and how to
+go on with a fit that was cut.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from symprop.backends import Array, Batches, Executable, in_another_thread, outcome
+from symprop.backends.noise import noise_source
+from symprop.backends.shuffle import begin_epoch
+from symprop.callbacks import Callback, State, states
+from symprop.data import TrainingData
+from symprop.divergence import Moment, divergence, finite, last_finite_step
+from symprop.errors import DivergenceError
+from symprop.history import History
+
+if TYPE_CHECKING:
+    from symprop.model import Model
+
+SECONDS_PER_CALL = 0.1
+"""About how long a call of compiled code trains: Ctrl-C answers between calls."""
+Record = dict[str, float]
+Report = Callable[[Record], None]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A fit that is not finished: what one must be like to go on with it, and the epoch begun.
+
+    ``callbacks`` holds the class and the state of each after the last finished epoch. Of the epoch
+    begun, in the order that ``seed`` gives, so many batches are done, with the sum ``loss``.
+    """
+
+    rows: int
+    batch_size: int
+    shuffle: bool
+    callbacks: tuple[tuple[str, State], ...] = ()
+    seed: int | None = None
+    batch: int = 0
+    loss: float = 0.0
+
+    @property
+    def per_epoch(self) -> int:
+        return -(-self.rows // self.batch_size)
+
+    def is_like(self, other: Cut) -> bool:
+        """Whether another fit goes through as many rows in the same way."""
+        mine, others = ((c.rows, c.batch_size, c.shuffle) for c in (self, other))
+        return mine == others
+
+    def between_epochs(self, callbacks: tuple[Callback, ...]) -> Cut:
+        """The same fit after an epoch."""
+        return replace(self, callbacks=states(callbacks), seed=None, batch=0, loss=0.0)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """The finished epochs and the batches of a model's life, and the fit that is not finished."""
+
+    epoch: int = 0
+    step: int = 0
+    cut: Cut | None = None
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What is measured after each epoch: the names of the numbers, and what gives them."""
+
+    names: tuple[str, ...]
+    take: Callable[[], Record]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one fit is to do.
+
+    ``checkpoint`` saves the model: after ``every`` batches, or if that is 0 after each epoch.
+    """
+
+    executable: Executable
+    data: TrainingData
+    epochs: int
+    batch_size: int
+    shuffle: bool
+    callbacks: tuple[Callback, ...]
+    measures: Measures
+    checkpoint: Callable[[], None] | None
+    every: int
+
+    @property
+    def pauses(self) -> bool:
+        """Whether there is something to do after each epoch."""
+        return bool(self.callbacks or self.measures.names or self.checkpoint)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Some epochs that compiled code trains on in one go, where nothing is to do between them.
+
+    ``start`` is the progress before them, ``records`` the length of the history, ``random`` the
+    generator's state.
+    """
+
+    start: Progress
+    cut: Cut
+    batches: Batches
+    records: int
+    random: Any
+    pauses: bool
+
+    @property
+    def progress(self) -> Progress:
+        """How far it has come; an epoch after which something is to do is not yet finished."""
+        done, per_epoch = int(self.batches.done[0]), self.batches.per_epoch
+        finished = 0 if self.pauses else done // per_epoch
+        batch, seed, loss = done - finished * per_epoch, None, 0.0
+        if batch:
+            loss = float(self.batches.losses[finished])
+            seed = int(self.batches.seeds[finished]) if self.cut.shuffle else None
+        cut = replace(self.cut, seed=seed, batch=batch, loss=loss)
+        return Progress(self.start.epoch + finished, self.step(done), cut)
+
+    def step(self, done: int) -> int:
+        """The batches of the model's life, after so many of these."""
+        return self.start.step + done - self.cut.batch
+
+    @property
+    def drawn(self) -> int:
+        """How many seeds the epochs begun so far have needed."""
+        begun = -(-int(self.batches.done[0]) // self.batches.per_epoch)
+        return max(0, begun - (self.cut.batch > 0)) if self.cut.shuffle else 0
+
+    def losses(self, count: int) -> list[Record]:
+        """The record of each of the first epochs, its mean loss."""
+        sums = self.batches.losses[:count]
+        return [{"loss": loss} for loss in (sums / len(self.batches.rows)).tolist()]
+
+
+class Course:
+    """What training changes, and how it goes on from fit to fit.
+
+    Whenever KeyboardInterrupt comes, the values are those after a whole batch, and ``settle`` finds
+    out which.
+    """
+
+    def __init__(self, values: dict[str, Array], generator: np.random.Generator, seed: int):
+        self._values, self.generator, self._seed = values, generator, seed
+        self._history, self._progress = History(), Progress()
+        self._group: Group | None = None
+        self._left: Group | None = None
+        self._pace, self._slow = 1, True
+        self._running: Future[Any] | None = None
+        self._moment = Moment()
+
+    @property
+    def values(self) -> dict[str, Array]:
+        """The arrays of all parameters and states, by label, as they are."""
+        self.settle()
+        return self._values
+
+    @property
+    def history(self) -> History:
+        """The record of the latest fit."""
+        self.settle()
+        return self._history
+
+    @property
+    def progress(self) -> Progress:
+        """How far training has come, also within a fit."""
+        self.settle()
+        return self._progress if self._group is None else self._group.progress
+
+    def settle(self) -> None:
+        """Wait for a batch that an interrupted fit left running, and count what it has done."""
+        if self._running is not None:
+            wait([self._running])
+        if self._left is not None:
+            self._count(self._left)
+            self._left = None
+
+    def _count(self, group: Group) -> None:
+        """Count a group that was cut; the generator has drawn what the epochs begun have needed."""
+        progress = group.progress
+        finished = group.losses(progress.epoch - group.start.epoch)
+        self._history.records[group.records :] = finished
+        self.generator.bit_generator.state = group.random
+        self._draw(np.empty(group.drawn, np.uint64))
+        self._progress = progress
+
+    def start_from(self, progress: Progress, history: History) -> None:
+        """Go on where a saved model stood."""
+        self._progress, self._history = progress, history
+
+    def fit(self, plan: Plan, model: Model, report: Report) -> None:
+        """Train as planned; the history and the progress grow with each epoch, which is reported.
+
+        Raises DivergenceError.
+        """
+        self._begin(plan, model)
+        try:
+            left = plan.epochs
+            while left and not model.stop_training:
+                group = self._next(plan, left)
+                self._train_on(plan, group)
+                records = self._finish(plan, model, group)
+                left -= len(records)
+                for record in records:
+                    report(record)
+        except DivergenceError:
+            if self._group is not None:
+                self._count(self._group)
+            self._group, self._progress = None, replace(self._progress, cut=None)
+            raise
+        finally:
+            self._left, self._group = self._group, None
+        for callback in plan.callbacks:
+            getattr(callback, "on_fit_end", _nothing)(model)
+        self._progress = replace(self._progress, cut=None)
+        if plan.checkpoint:
+            plan.checkpoint()
+
+    def _begin(self, plan: Plan, model: Model) -> None:
+        """Go on with a fit that was cut if this one is alike, its history and callbacks too."""
+        self.settle()
+        cut, history = self._progress.cut, History(list(self._history.records))
+        fresh = Cut(len(plan.data.rows), plan.batch_size, plan.shuffle)
+        if cut is None or not cut.is_like(fresh):
+            cut, history = fresh, History()
+        kept = [name for name, _ in cut.callbacks]
+        goes_on = kept == [type(callback).__name__ for callback in plan.callbacks]
+        for number, callback in enumerate(plan.callbacks):
+            if goes_on and hasattr(callback, "restore"):
+                callback.restore(cut.callbacks[number][1])
+            else:
+                getattr(callback, "on_fit_begin", _nothing)(model)
+        model.stop_training = False
+        cut = replace(cut, callbacks=states(plan.callbacks))
+        self._history, self._progress = history, replace(self._progress, cut=cut)
+
+    def _next(self, plan: Plan, left: int) -> Group:
+        """The next epochs: several if they are short and nothing is to do between them."""
+        start, data = self._progress, plan.data
+        cut = start.cut or Cut(len(data.rows), plan.batch_size, plan.shuffle)
+        together = max(1, min(left, self._pace // cut.per_epoch))
+        if plan.pauses or cut.batch:
+            together = 1
+        seeds = np.empty(together if plan.shuffle else 0, np.uint64)
+        noise = noise_source(self._seed, start.step - cut.batch)
+        batches = Batches.of(
+            data.x, data.y, data.rows, seeds, plan.batch_size, together, noise, data.weights
+        )
+        random = self.generator.bit_generator.state
+        group = Group(start, cut, batches, len(self._history), random, plan.pauses)
+        if cut.batch:
+            seeds[:] = cut.seed or 0
+            batches.losses[0], batches.done[0] = cut.loss, cut.batch
+            with np.errstate(over="ignore"):
+                begin_epoch(batches.order, batches.rows, seeds, 0)
+        self._group = group
+        if not cut.batch:
+            self._draw(seeds)
+        return group
+
+    def _draw(self, seeds: Array) -> None:
+        """Draw the seeds of so many epochs' orders."""
+        seeds[:] = self.generator.integers(2**64, size=len(seeds), dtype=np.uint64)
+
+    def _train_on(self, plan: Plan, group: Group) -> None:
+        """Train on all batches of a group, and see that everything stays finite."""
+        batches = group.batches
+        first, count = int(batches.done[0]), len(batches.losses) * batches.per_epoch
+        self._moment.keep(self._values, batches)
+        while first < count:
+            last = min(first + self._pace, count)
+            if plan.every:
+                last = min(last, first + plan.every - group.step(first) % plan.every)
+            start = time.perf_counter()
+            self._train(plan.executable, batches, first, last)
+            seconds = time.perf_counter() - start
+            self._set_pace(last - first, seconds)
+            saves = plan.every and group.step(last) % plan.every == 0
+            ends = saves or last == count or self._moment.is_old(seconds)
+            if not finite([batches.losses, *(self._values.values() if ends else ())]):
+                raise self._diverged(plan.executable, group)
+            if ends and last < count:
+                self._moment.keep(self._values, batches)
+            if saves and plan.checkpoint:
+                plan.checkpoint()
+            first = last
+
+    def _diverged(self, executable: Executable, group: Group) -> DivergenceError:
+        """Go back to the last finite step, in another thread: an interrupt would leave a half."""
+
+        def located() -> DivergenceError:
+            number = last_finite_step(executable, self._values, group.batches, self._moment)
+            return divergence(executable, group.batches, number, group.records + 1)
+
+        self._running = started = in_another_thread(located)
+        return outcome(started)
+
+    def _train(self, executable: Executable, *batches: Any) -> None:
+        """Run some batches; a slow batch in another thread, so that Ctrl-C need not wait for it.
+
+        The thread finishes its batch; what uses the values then waits for it.
+        """
+        if executable.whole and not self._slow:
+            executable.train(*batches)
+            return
+        self._running = started = in_another_thread(lambda: executable.train(*batches))
+        outcome(started)
+
+    def _set_pace(self, batches: int, seconds: float) -> None:
+        """How many batches run in one call of compiled code, during which Ctrl-C has to wait."""
+        fitting = int(batches * SECONDS_PER_CALL / max(seconds, 1e-9))
+        self._pace = max(1, min(fitting, 2 * self._pace))
+        self._slow = fitting == 0
+
+    def _finish(self, plan: Plan, model: Model, group: Group) -> list[Record]:
+        """What is to do after a group; the records of its epochs.
+
+        All of it is counted by one assignment: an interrupt leaves no half of an epoch's end.
+        """
+        records = group.losses(len(group.batches.losses))
+        if plan.pauses:
+            records[0] |= plan.measures.take() if plan.measures.names else {}
+            for callback in plan.callbacks:
+                callback.on_epoch_end(model, group.records + 1, dict(records[0]))
+        epoch, step = group.start.epoch + len(records), group.step(int(group.batches.done[0]))
+        progress = Progress(epoch, step, group.cut.between_epochs(plan.callbacks))
+        self._history.records[group.records :] = records
+        self._progress, self._group = progress, None
+        if plan.checkpoint and not plan.every:
+            plan.checkpoint()
+        return records
+
+
+def _nothing(model: Model) -> None:
+    """What a callback without a hook does."""
