@@ -2,6 +2,7 @@
 
 from symprop import errors
 from symprop.check import check_backends, check_gradients, check_program
+from symprop.flow import gradient_flow
 from symprop.layers import Dense
 from symprop.losses import prediction, target
 from symprop.network import Network
@@ -18,6 +19,7 @@ __all__ = [
     "check_gradients",
     "check_program",
     "errors",
+    "gradient_flow",
     "load",
     "prediction",
     "target",

@@ -78,6 +78,11 @@ def _check_program() -> None:
     assert symprop.check_program(row.program, row.arrays, row.of, row.wrt) < 1e-12
 
 
+def _gradient_flow() -> None:
+    flow = symprop.gradient_flow(network().compile(backend="numpy"))
+    assert flow.layers[-1].delta_square == flow.layers[-1].measured_delta_square
+
+
 PUBLIC: dict[str, Callable[[], Any]] = {
     "SGD": lambda: network().step(SGD(0.1, momentum=0.9, nesterov=True)),
     "Adam": lambda: network().step(Adam(0.01)),
@@ -89,5 +94,6 @@ PUBLIC: dict[str, Callable[[], Any]] = {
     "check_backends": _backends,
     "check_program": _check_program,
     "errors": _errors,
+    "gradient_flow": _gradient_flow,
     "load": _load,
 }

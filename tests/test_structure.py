@@ -27,7 +27,7 @@ LEVELS = (
     ("layers", "initializers", "losses", "optimizers", "lowering", "steps", "kinks"),
     ("blocks", "loops", "schedule"),
     ("network", "printers", "backends", "derive"),
-    ("data", "history", "storage", "model", "check", "learner", "blame"),
+    ("data", "history", "storage", "model", "check", "learner", "blame", "flow", "plots"),
     ("cli",),
 )
 """From the ground up; a file imports from its own level and those below, never from above."""
