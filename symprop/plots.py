@@ -275,16 +275,20 @@ def _draw_levels(
     border = {"probability": 0.5, "sign": 0.0}.get(labels)
     if border is None:
         low, high = (float(f(np.concatenate([predicted.ravel(), y]))) for f in (np.min, np.max))
-        levels = MaxNLocator(16).tick_values(low, high if high > low else low + 1)
-        drawn = axes.contourf(*sides, predicted, levels=levels, cmap="viridis")
-        axes.scatter(
-            x[:, 0], x[:, 1], c=y, s=30, norm=drawn.norm, cmap="viridis", edgecolors="white"
-        )
+        bands = MaxNLocator(16).tick_values(low, high if high > low else low + 1)
+        drawn = axes.contourf(*sides, predicted, levels=bands)
+        axes.scatter(x[:, 0], x[:, 1], c=y, s=30, edgecolors="white", vmin=bands[0], vmax=bands[-1])
     else:
         low = 0.0 if labels == "probability" else -1.0
-        pale = {"vmin": low - 0.5 * (1 - low), "vmax": 1 + 0.5 * (1 - low)}
-        shown, levels = np.clip(predicted, low, 1), np.linspace(low, 1, 11)
-        drawn = axes.contourf(*sides, shown, levels=levels, cmap=SIGNED, **pale)
+        shown, pale = np.clip(predicted, low, 1), (1 - low) / 2
+        drawn = axes.contourf(
+            *sides,
+            shown,
+            levels=np.linspace(low, 1, 11),
+            cmap=SIGNED,
+            vmin=low - pale,
+            vmax=1 + pale,
+        )
         axes.contour(*sides, predicted, levels=[border], colors="black", linewidths=1.5)
         for rows, color, marker, value in (
             (y <= border, CLASSES[0], "o", f"y = {low:.0f}"),

@@ -117,10 +117,9 @@ def gradient_flow(
     chaos", (3); Schoenholz et al. 2017, "Deep information propagation", (4) and (8).
 
     >>> from symprop import Dense
-    >>> net = Network([Dense(100, "sigmoid") for _ in range(5)], inputs=100, loss="mse")
-    >>> flow = gradient_flow(net)
-    >>> [f"{factor:.3f}" for factor in flow.factors]  # δ vanishes
-    ['0.045', '0.053', '0.053', '0.053']
+    >>> flow = gradient_flow(Network([Dense(9, "sigmoid")] * 5, inputs=9, loss="mse"))
+    >>> [round(factor, 2) for factor in flow.factors]  # δ vanishes
+    [0.04, 0.06, 0.06, 0.06]
     >>> [gain.slope for gain in flow.gains.values()]
     [0.25]
     """
