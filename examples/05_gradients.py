@@ -11,8 +11,7 @@ X, Y = GENERATOR.normal(size=(64, WIDTH)), GENERATOR.integers(10, size=64)
 
 def model(*hidden, optimizer="sgd"):
     """Fifty times the hidden layers, then a softmax over ten classes."""
-    layers = [*hidden * DEPTH, Dense(10, "softmax")]
-    net = Network(layers, inputs=WIDTH, loss="cross_entropy")
+    net = Network([*hidden * DEPTH, Dense(10, "softmax")], inputs=WIDTH, loss="cross_entropy")
     return net.compile(optimizer, dtype="float64", seed=1, backend="numpy")
 
 
@@ -24,9 +23,7 @@ def enlarged(made):
 
 def updates(made):
     """|ΔW| of each layer in one step of gradient descent with the rate 1, by name."""
-    before = made.parameters
-    made.fit(X, Y, batch_size=len(X))
-    after = made.parameters
+    before, _, after = made.parameters, made.fit(X, Y, batch_size=len(X)), made.parameters
     return [np.linalg.norm(after[w] - before[w]) for w in before if before[w].ndim == 2]
 
 
