@@ -3,6 +3,7 @@
 from symprop import errors, metrics
 from symprop.callbacks import EarlyStopping
 from symprop.check import check_backends, check_gradients, check_program
+from symprop.flow import gradient_flow
 from symprop.layers import Activation, BatchNorm, Dense, Dropout, Residual
 from symprop.losses import prediction, target
 from symprop.network import Network
@@ -24,6 +25,7 @@ __all__ = [
     "check_gradients",
     "check_program",
     "errors",
+    "gradient_flow",
     "load",
     "metrics",
     "prediction",

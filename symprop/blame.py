@@ -14,7 +14,7 @@ from symprop.backends import Array
 from symprop.derive import delta_names
 from symprop.derive.worked import sample_arrays, sample_values
 from symprop.derive.worked_story import numeral
-from symprop.errors import MissingPackageError
+from symprop.plots import finished, new_figure
 from symprop.printable import Printable
 from symprop.printers.document import Item, Section, Sentence, Table, Title
 from symprop.printers.structure import Access, Slope
@@ -93,21 +93,12 @@ class Blame(Printable):
 
         Raises MissingPackageError without matplotlib.
         """
-        try:
-            from matplotlib.figure import Figure
-        except ImportError as error:
-            raise MissingPackageError(
-                "Blame.plot needs matplotlib; install it with: pip install matplotlib, or with "
-                "symprop: pip install 'symprop[plot]'"
-            ) from error
         if axes is None:
-            size = (3 + 1.6 * len(self.layers), max(4, 0.45 * min(self._widest, DRAWN)))
-            axes = Figure(figsize=size, layout="constrained").add_subplot()
+            width, height = 3 + 1.6 * len(self.layers), max(4, 0.45 * min(self._widest, DRAWN))
+            axes = new_figure("Blame.plot", width, height).add_subplot()
         draw = _draw_map if self._widest > DRAWN else _draw_units
         draw(self, axes)
-        if path is not None:
-            axes.figure.figure.savefig(path)
-        return axes.figure.figure
+        return finished(axes.figure.figure, path)
 
     @property
     def _widest(self) -> int:

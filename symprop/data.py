@@ -7,7 +7,7 @@ was found.
 from __future__ import annotations
 
 import numbers
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -313,3 +313,14 @@ def _parameter(tensor: Tensor, given: Any, dtype: np.dtype[Any]) -> Array:
         raise ShapeError(f"{tensor.name}: expected shape {shape}, got {array.shape}{hint}")
     check_finite(tensor.name, array)
     return convert(tensor.name, array, dtype)
+
+
+def random_targets(labels: Labels, shape: Sequence[int], generator: np.random.Generator) -> Array:
+    """Targets such as a loss declares its own to be."""
+    if labels == "classes":
+        return np.eye(shape[-1])[generator.integers(shape[-1], size=shape[:-1])]
+    if labels in ("probability", "sign"):
+        low = 0.0 if labels == "probability" else -1.0
+        return np.where(generator.random(shape) < 0.5, low, 1.0)
+    counts = labels == "count"
+    return generator.poisson(2.0, shape) * 1.0 if counts else generator.normal(size=shape)

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from os import PathLike
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,18 @@ class History:
         """Everything else that was measured, by name, such as ``validation_accuracy``."""
         names = dict.fromkeys(name for record in self.records for name in record)
         return {n: self._series(n) for n in names if n not in ("loss", "validation_loss")}
+
+    def plot(self, path: str | PathLike[str] | None = None) -> Figure:
+        """A picture of the curves: loss, each metric, and the learning rate where it was recorded.
+
+        Training is a solid line, validation dashed; losses and rates that spread over a factor of
+        10 have a logarithmic axis. Saved to ``path`` where it is given.
+
+        Raises DataError before the first epoch, MissingPackageError without matplotlib.
+        """
+        from symprop.plots import draw_history
+
+        return draw_history(self, path)
 
     def _series(self, name: str) -> list[float]:
         return [record[name] for record in self.records if name in record]

@@ -30,8 +30,8 @@ DIGITS = 40
 
 def kinks_in_words(value: Expr, slope: Expr) -> tuple[str, ...]:
     """The sentences on an activation: where it or its derivative jumps, and what is taken there."""
-    jumps = [place for place in _candidates(value) if _is_jump(value, place)]
-    kinks = [p for p in _candidates(value) if p not in jumps and _is_jump(slope, p)]
+    jumps = [place for place in kink_places(value) if _is_jump(value, place)]
+    kinks = [p for p in kink_places(value) if p not in jumps and _is_jump(slope, p)]
     words: list[str] = []
     for what, places in (("jumps", jumps), ("has a kink", kinks)):
         slopes = {place: _taken(slope, place) for place in places}
@@ -48,7 +48,7 @@ def kinks_in_words(value: Expr, slope: Expr) -> tuple[str, ...]:
 
 def has_kink(value: Expr, slope: Expr) -> bool:
     """Whether a function or its derivative jumps anywhere."""
-    return any(_is_jump(value, p) or _is_jump(slope, p) for p in _candidates(value))
+    return any(_is_jump(value, p) or _is_jump(slope, p) for p in kink_places(value))
 
 
 def conventions(values: Iterable[Expr]) -> tuple[str, ...]:
@@ -61,12 +61,12 @@ CONVENTIONS = {Sign: "sign(0) = 0", Greater: "[0 > 0] = 0", GreaterEqual: "[0 â‰
 
 
 @lru_cache(maxsize=256)
-def _candidates(value: Expr) -> tuple[Expr, ...]:
+def kink_places(value: Expr) -> tuple[Expr, ...]:
     """Where a gap of the value is 0, in order; numbers that are not known exactly are Floats."""
     found: list[Expr] = []
     for gap in dict.fromkeys(_gaps(value)):
         for branch in dict.fromkeys(_branches(gap)):
-            found += [place for place in _zeros(branch) if _is_new(place, found)]
+            found += [place for place in zeros(branch) if _is_new(place, found)]
     return tuple(sorted(found, key=float))
 
 
@@ -99,7 +99,7 @@ def _branches(value: Expr) -> tuple[Expr, ...]:
     return tuple(value.func(*choice) for choice in islice(choices, MOST_BRANCHES))
 
 
-def _zeros(gap: Expr) -> Iterator[Expr]:
+def zeros(gap: Expr) -> Iterator[Expr]:
     """Where a smooth gap is 0: exactly if it is linear, else by its changes of sign on a grid."""
     gap = gap.expand()
     slope = gap.coeff(ARGUMENT)

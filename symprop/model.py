@@ -39,6 +39,7 @@ from symprop.training import Course, Measures, Plan, Progress
 from symprop.weights import weight_array
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from tqdm import tqdm
 
     from symprop.blame import Blame
@@ -282,6 +283,29 @@ class Model:
         from symprop.blame import blame
 
         return blame(self, x, y)
+
+    def plot_weights(self, path: str | PathLike[str] | None = None) -> Figure:
+        """A picture of every weight matrix; of inputs that form a square (64, 784), an image of the
+        weights of each unit. Of many matrices nine are shown, the first and last included.
+
+        Raises DataError where there are none, MissingPackageError without matplotlib.
+        """
+        from symprop.plots import draw_weights
+
+        return draw_weights(self, path)
+
+    def plot_regions(self, x: Any, y: Any, path: str | PathLike[str] | None = None) -> Figure:
+        """A picture of what a model of two inputs predicts around the samples, and of these.
+
+        Classes are coloured, paler where the largest output is smaller; of one output the colour is
+        its value, and a line is drawn where its class changes.
+
+        Raises ShapeError for other than two inputs, or several outputs that are no classes,
+        ShapeError, DataError or ArgumentTypeError for data, MissingPackageError without matplotlib.
+        """
+        from symprop.plots import draw_regions
+
+        return draw_regions(self, *self._data(x, y), path)
 
     @property
     def parameters(self) -> dict[str, Array]:

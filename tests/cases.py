@@ -92,6 +92,11 @@ def _metrics() -> None:
     assert symprop.metrics.r2([1.0, 2.0], [1.0, 2.0]) == 1.0
 
 
+def _gradient_flow() -> None:
+    flow = symprop.gradient_flow(network().compile(backend="numpy"))
+    assert flow.layers[-1].delta_square == flow.layers[-1].measured_delta_square
+
+
 PUBLIC: dict[str, Callable[[], Any]] = {
     "SGD": lambda: network().step(SGD(0.1, momentum=0.9, nesterov=True)),
     "Adam": lambda: network().step(Adam(0.01)),
@@ -108,6 +113,7 @@ PUBLIC: dict[str, Callable[[], Any]] = {
     "check_program": _check_program,
     "errors": _errors,
     "EarlyStopping": _early_stopping,
+    "gradient_flow": _gradient_flow,
     "load": _load,
     "metrics": _metrics,
 }

@@ -29,7 +29,7 @@ LEVELS = (
     ("network", "printers", "backends", "derive"),
     ("archive", "metrics", "history", "callbacks"),
     ("data", "weights", "divergence", "training"),
-    ("storage", "model", "check", "learner", "blame"),
+    ("storage", "model", "check", "learner", "blame", "flow", "plots"),
     ("cli",),
 )
 """From the ground up; a file imports from its own level and those below, never from above."""

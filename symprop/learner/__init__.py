@@ -17,6 +17,7 @@ from sympy import Expr
 from symprop.activations import known_name
 from symprop.backends.numpy import Array, run, size_values
 from symprop.check import FLOOR, difference
+from symprop.data import random_targets
 from symprop.derive import delta_names
 from symprop.errors import ArgumentTypeError, DataError
 from symprop.learner.given import Asked, Fault, Misfit, gradients_by_name, stored_by_name, symbols
@@ -220,23 +221,13 @@ def _draw(network: Network, samples: int, generator: np.random.Generator) -> dic
     for tensor in network.forward.tensors:
         shape = [int(size) if size.is_Integer else samples for size in tensor.shape]
         if tensor.role == "target":
-            arrays[tensor.name] = _targets(network.loss.labels, shape, generator)
+            arrays[tensor.name] = random_targets(network.loss.labels, shape, generator)
         elif tensor.role == "noise":
             arrays[tensor.name] = generator.random(shape)
         elif tensor.role not in ("intermediate", "constant"):
             inputs = shape[-1] if tensor.role == "parameter" and len(shape) > 1 else 1
             arrays[tensor.name] = generator.normal(size=shape) / np.sqrt(inputs)
     return arrays
-
-
-def _targets(labels: str, shape: list[int], generator: np.random.Generator) -> Array:
-    if labels == "classes":
-        return np.eye(shape[-1])[generator.integers(shape[-1], size=shape[:-1])]
-    if labels in ("probability", "sign"):
-        low = 0.0 if labels == "probability" else -1.0
-        return np.where(generator.random(shape) < 0.5, low, 1.0)
-    counts = labels == "count"
-    return generator.poisson(2.0, shape) * 1.0 if counts else generator.normal(size=shape)
 
 
 class _Printed:
