@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from symprop.report import Recorder
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,8 @@ class History:
     """
 
     records: list[dict[str, float]] = field(default_factory=list)
+    recordings: list[Recorder] = field(default_factory=list, repr=False, compare=False)
+    """The recorders that watched, for ``symprop.report.training_page``."""
 
     def add(self, record: dict[str, float]) -> None:
         """Append an epoch, all of its numbers at once: an interrupt leaves no half of a record."""
