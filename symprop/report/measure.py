@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from symprop.backends.numpy import run
 from symprop.model import Model
 from symprop.passes import lower
 from symprop.program import Program
-from symprop.report.mountain import Mountain, mountain, plane_of
+from symprop.report.mountain import POINTS, Mountain, mountain, plane_of
 from symprop.report.recorder import Recorder, Snapshot, subset
 
 WORK = 50_000_000
@@ -110,10 +111,14 @@ class Measurement:
         path = np.stack(
             [np.concatenate([s.parameters[n].ravel() for n in names]) for s in self.snapshots]
         )
-        return mountain(plane_of(path), self._loss)
+        return mountain(plane_of(path), self._loss, POINTS)
 
     def _loss(self, row: Array) -> float:
-        """The loss with all parameters given in one row."""
+        """The loss with all parameters given in one row; NaN where they are too large for numbers."""
+        with np.errstate(over="ignore"):
+            row = row.astype(self.model.dtype)
+        if not np.isfinite(row).all():
+            return math.nan
         self.model.set_parameters(self._parameters(row))
         return self.model.evaluate(*self.data)["loss"]
 

@@ -138,6 +138,7 @@ class Mountain {
     this.colour = ramp(this.colours("--heights").split(" "));
     this.quads(pen);
     this.walls(pen);
+    this.rim(pen);
     this.axis(pen);
     this.draw();
   }
@@ -226,6 +227,20 @@ class Mountain {
       trace(pen, [...rim, this.project(u, v, -0.09), this.project(x, y, -0.09)]);
       pen.fill();
     }
+  }
+
+  /** The four edges of the surface, so that it stands out from what is behind. */
+  rim(pen) {
+    const last = this.side - 1, border = [];
+    for (let k = 0; k < last; k++) border.push([0, k]);
+    for (let k = 0; k < last; k++) border.push([k, last]);
+    for (let k = last; k > 0; k--) border.push([last, k]);
+    for (let k = last; k > 0; k--) border.push([k, 0]);
+    pen.strokeStyle = `rgb(${this.colours("--contour")} / .38)`;
+    pen.lineWidth = this.ratio;
+    trace(pen, border.map(([i, j]) =>
+      this.project(j / last, i / last, this.mesh[i * this.side + j])));
+    pen.stroke();
   }
 
   /** Losses beside the leftmost edge of the block. */
@@ -323,19 +338,37 @@ class Mountain {
   }
 }
 
-/** Losses to draw contours at: 1, 2 and 5 times the powers of ten, and some between. */
+/** Losses to draw contours at: round numbers, evenly in logarithms where they are of many sizes. */
 function levels(low, high) {
-  const found = [];
-  if (low < 0) {
-    for (let k = 1; k < 12; k++) found.push({ loss: low + (k / 12) * (high - low), strong: k % 3 === 0 });
-    return found;
+  if (!(low > 0 && high > 6 * low)) {
+    const strong = ticks(low, high, false), half = (strong[1] - strong[0]) / 2 || high;
+    return strong.flatMap((loss) => [{ loss, strong: true }, { loss: loss + half, strong: false }])
+      .filter(({ loss }) => loss > low && loss < high);
   }
-  const first = Math.floor(Math.log10(Math.max(low, high * 1e-4, 1e-300)));
+  const found = [], first = Math.floor(Math.log10(Math.max(low, high * 1e-4)));
   for (let power = first; power <= Math.log10(high); power++) {
     for (const step of [1, 1.5, 2, 3, 4, 5, 7]) {
       const loss = Number((step * 10 ** power).toPrecision(2));
       if (loss > low && loss < high) found.push({ loss, strong: [1, 2, 5].includes(step) });
     }
+  }
+  return found;
+}
+
+/** Round numbers between two numbers, or between two logarithms. */
+function ticks(low, high, logarithmic) {
+  if (logarithmic) {
+    const found = [], few = high - low > 2.5 ? [1] : high - low > 1 ? [1, 3] : [1, 2, 5];
+    for (let power = Math.floor(low); power <= high; power++) {
+      found.push(...few.map((k) => k * 10 ** power));
+    }
+    return found.filter((value) => Math.log10(value) >= low && Math.log10(value) <= high);
+  }
+  const rough = (high - low) / 4, power = 10 ** Math.floor(Math.log10(rough));
+  const size = [1, 2, 2.5, 5, 10].map((k) => k * power).find((k) => k >= rough);
+  const found = [];
+  for (let k = Math.ceil(low / size - 1e-9); k * size <= high + 1e-9 * size; k++) {
+    found.push(Number((k * size).toPrecision(12)));
   }
   return found;
 }

@@ -78,17 +78,19 @@ def plane_of(path: Array) -> Plane:
     rows = np.asarray(path, np.float64)
     center = rows.mean(axis=0)
     moved = rows - center
-    values, vectors = np.linalg.eigh(moved @ moved.T)
+    small = moved / (np.abs(moved).max() or 1.0)
+    values, vectors = np.linalg.eigh(small @ small.T)
     total = float(values.clip(0).sum())
     found = [
-        moved.T @ vectors[:, -1 - n]
+        small.T @ vectors[:, -1 - n]
         for n in range(min(2, len(rows)))
         if values[-1 - n] > 1e-12 * total > 0
     ]
     directions = _two_directions(found, rows.shape[1])
     coordinates = moved @ directions.T
     residuals = moved - coordinates @ directions
-    share = 1.0 if total == 0 else float((coordinates**2).sum() / total)
+    kept = ((small @ directions.T) ** 2).sum()
+    share = 1.0 if total == 0 else float(kept / total)
     return Plane(center, directions, coordinates, residuals, share)
 
 

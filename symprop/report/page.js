@@ -111,7 +111,7 @@ const KEYS = {
   "]": () => turn(Math.PI / 8),
 };
 addEventListener("keydown", (event) => {
-  const own = event.target.closest("select, summary, a, .formulas")
+  const own = event.target.closest("select, summary, a, .formulas, .table")
     || (event.key === " " && event.target.closest("button"));
   if (own || event.ctrlKey || event.metaKey || event.altKey || !KEYS[event.key]) return;
   event.preventDefault();
@@ -235,23 +235,6 @@ class Curve {
   }
 }
 
-function ticks(low, high, logarithmic) {
-  if (logarithmic) {
-    const found = [], few = high - low > 2.5 ? [1] : high - low > 1 ? [1, 3] : [1, 2, 5];
-    for (let power = Math.floor(low); power <= high; power++) {
-      found.push(...few.map((k) => k * 10 ** power));
-    }
-    return found.filter((value) => Math.log10(value) >= low && Math.log10(value) <= high);
-  }
-  const rough = (high - low) / 4, power = 10 ** Math.floor(Math.log10(rough));
-  const size = [1, 2, 2.5, 5, 10].map((k) => k * power).find((k) => k >= rough);
-  const found = [];
-  for (let k = Math.ceil(low / size - 1e-9); k * size <= high + 1e-9 * size; k++) {
-    found.push(Number((k * size).toPrecision(12)));
-  }
-  return found;
-}
-
 function pair(name) {
   const lines = [{ name: "training", values: data[name], colour: "--accent" }];
   const other = data[`validation_${name}`];
@@ -278,11 +261,11 @@ buttons.forEach((button, k) => {
 });
 choose(buttons.length - 1);
 
-const largest = Math.max(...data.layers.flatMap((layer) => layer.delta), 1e-300);
+const largest = (k) => Math.max(...data.layers.map((layer) => layer.delta[k]), 1e-300);
 data.layers.forEach((layer, n) => {
   const [bar, told] = [".bar", ".told"].map((name) => buttons[n].querySelector(name));
   updates.push((k) => {
-    bar.style.transform = `scaleX(${layer.delta[k] / largest})`;
+    bar.style.transform = `scaleX(${(layer.delta[k] || 0) / largest(k)})`;
     told.textContent = short(layer.delta[k]);
   });
 });
@@ -335,11 +318,13 @@ function painted(update) {
 const W = data.weights;
 if (W) {
   const all = bytes(W.data), signed = new Int8Array(all.buffer), size = W.shape[0] * W.shape[1];
+  $("weights-title").textContent = W.title;
   $("weights-hint").textContent = W.words;
   const canvases = Array.from({ length: W.count }, (_, n) => made("canvas",
     { role: "img", "aria-label": W.count > 1 ? `Weights of unit ${n + 1}` : "Weights" }));
   $("weights").classList.toggle("whole", W.count === 1);
   $("weights").append(...canvases);
+  if (W.count === 1) canvases[0].style.maxWidth = `${3 * W.shape[1]}rem`;
   $("weights").after(made("div", { class: "scale" }, `−${short(W.scale)}`, made("i"), short(W.scale)));
   painted((k) => {
     const colour = diverging();
@@ -381,7 +366,7 @@ if (S.kind === "classes") {
     });
   });
 } else if (S.kind === "map" || S.kind === "line") {
-  const canvas = made("canvas", { class: "map", role: "img", "aria-label": S.title });
+  const canvas = made("canvas", { class: S.kind, role: "img", "aria-label": S.title });
   $("samples").replaceWith(canvas);
   const paint = () => (S.kind === "map" ? drawMap : drawLine)(canvas, Math.max(0, state.shown));
   painted(paint);
@@ -390,7 +375,8 @@ if (S.kind === "classes") {
   const body = made("tbody");
   const head = made("tr", {}, ...["sample", "target", "prediction"].map((name) =>
     made("th", { scope: "col" }, name)), made("th", { scope: "col", class: "miss" }, "error"));
-  $("samples").replaceWith(made("div", { class: "table" },
+  $("samples").replaceWith(made("div",
+    { class: "table", tabindex: "0", role: "group", "aria-label": S.title },
     made("table", { class: "values" }, made("thead", {}, head), body)));
   const misses = S.predictions.flatMap((now) => now.map((row, n) => miss(row, S.targets[n])));
   const worst = Math.max(...misses, 1e-300);
@@ -444,7 +430,15 @@ function drawMap(canvas, k) {
 /** The prediction over one input, and the samples about it. */
 function drawLine(canvas, k) {
   const { pen, width, height } = fitted(canvas);
-  const spot = ([x, y]) => [12 + x * (width - 24), height - 12 - y * (height - 24)];
+  const spot = ([x, y]) => [12 + x * (width - 24), height - 22 - y * (height - 32)];
+  pen.font = `12px ${colours("--sans")}`;
+  pen.fillStyle = colours("--muted");
+  const [x0, x1, y0, y1] = S.range.map((value) => short(value, 2));
+  pen.fillText(x0, 12, height - 4);
+  pen.fillText(y1, 4, 14);
+  pen.fillText(y0, 4, height - 18);
+  pen.textAlign = "right";
+  pen.fillText(x1, width - 12, height - 4);
   pen.fillStyle = colours("--second");
   pen.globalAlpha = 0.6;
   for (const point of S.points) {

@@ -61,10 +61,11 @@ def training_page(
     >>> from symprop import Dense, Network
     >>> model = Network([Dense(2, "tanh"), Dense(1)], inputs=1, loss="mse").compile("adam")
     >>> recorder = Recorder([[0.0], [0.5], [1.0]], [1.0, 0.0, 1.0])
-    >>> recorder.record(model)
-    >>> history = model.fit(recorder.x, recorder.y, epochs=9, callbacks=[recorder])
+    >>> for _ in range(9):
+    ...     recorder.record(model)
+    ...     history = model.fit(recorder.x, recorder.y)
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     training_page(model, history, Path(folder) / "page.html")
+    ...     training_page(model, history, Path(folder) / "page.html", recorder)
     ...     (Path(folder) / "page.html").stat().st_size < 200_000
     True
     """
@@ -183,8 +184,9 @@ def _mountain(found: Mountain, series: Series) -> dict[str, Any]:
 def _lead(model: Model, measurement: Measurement) -> str:
     count = sum(array.size for array in model.parameters.values())
     optimizer = type(model.optimizer).__name__
+    plural = "s" if count != 1 else ""
     return (
-        f"{model.network}: {count:,} parameters, trained by {optimizer} in "
+        f"{model.network}: {count:,} parameter{plural}, trained by {optimizer} in "
         f"{measurement.snapshots[-1].step - measurement.snapshots[0].step:,} steps."
     )
 
@@ -245,19 +247,23 @@ def _reading(measurement: Measurement, found: Mountain) -> str:
     used, rows = len(measurement.data[0]), measurement.rows
     samples = f"all {rows:,} samples" if used == rows else f"{used:,} of {rows:,} samples"
     deltas = len(measurement.few[0])
-    sentences = [
+    surface = (
         "The mountain is the loss itself. Its floor is a sheet through the space of all parameters "
         "that goes through every snapshot of the training and is spanned by the two directions in "
         f"which the path is longest; they hold {found.plane.share:.1%} of its variance. The height "
         "at a point is the loss of the network with the parameters of that point, on "
         f"{samples} of the training data; above the highest loss of the path it is drawn lower "
-        "than it is, as the scale beside it shows.",
+        "than it is, as the scale beside it shows."
+    )
+    numbers = (
         f"The dots are the {len(measurement.snapshots)} snapshots, and every number on this page "
         "was measured at one of them. Between two of them only the ball moves, and the numbers "
-        "stay.",
+        "stay."
+    )
+    signal = (
         "δ is the derivative of a sample's loss by a layer's pre-activation z; its mean is taken "
-        f"over {deltas:,} samples. The gradients are those of the mean loss.",
-    ]
+        f"over {deltas:,} samples. The gradients are those of the mean loss."
+    )
     keys = (
         ("Space", "play and pause"),
         ("←", "one snapshot back"),
@@ -270,7 +276,7 @@ def _reading(measurement: Measurement, found: Mountain) -> str:
         ("]", "turn right"),
     )
     shown = ", ".join(f"<kbd>{key}</kbd> {words}" for key, words in keys)
-    prose = "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences)
+    prose = "".join(f"<p>{escape(sentence)}</p>" for sentence in (surface, numbers, signal))
     return f"{prose}<p>Keys: {shown}. Drag the mountain to turn it.</p>"
 
 

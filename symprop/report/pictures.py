@@ -22,6 +22,7 @@ MOST_WEIGHTS = 3_000_000
 MOST_UNITS = 40
 MAP, LINE, POINTS = 48, 121, 300
 """Points along each side of a map of two inputs, along a line of one, and samples drawn on both."""
+IMAGES, MATRIX = "What the first layer looks for", "The first layer's weights"
 
 
 def image_shape_of(inputs: int, given: Any) -> tuple[int, int] | None:
@@ -56,7 +57,9 @@ def samples_of(measurement: Measurement, image_shape: Any) -> dict[str, Any]:
     if classes:
         return _classes(measurement, x, y, source, shape)
     rows = np.arange(min(SAMPLES, len(x)))
-    predictions = measurement.predictions(x[rows]).reshape(len(measurement.snapshots), len(rows), -1)
+    predictions = measurement.predictions(x[rows]).reshape(
+        len(measurement.snapshots), len(rows), -1
+    )
     return {
         "kind": "numbers",
         "title": "Targets and predictions",
@@ -69,8 +72,8 @@ def samples_of(measurement: Measurement, image_shape: Any) -> dict[str, Any]:
 
 def _row_in_words(row: Array) -> str:
     flat = row.ravel()
-    shown = ", ".join(f"{value:.3g}" for value in flat[:3]).replace("-", "−")
-    return f"({shown}{', …' if flat.size > 3 else ''})" if flat.size > 1 else shown
+    shown = ", ".join(f"{value:.3g}" for value in flat[:2]).replace("-", "−")
+    return f"({shown}{', …' if flat.size > 2 else ''})" if flat.size > 1 else shown
 
 
 def _digits(array: Array, digits: int = 4) -> Any:
@@ -152,13 +155,15 @@ def _line(measurement: Measurement, x: Array, y: Array, source: str) -> dict[str
     low, side = _around(x)
     grid = low + side * np.linspace(0, 1, LINE)[:, None]
     predictions = measurement.predictions(grid.astype(x.dtype)).reshape(-1, LINE)
-    bottom, height = _around(y.reshape(-1, 1))
+    finite = predictions[np.isfinite(predictions)]
+    bottom, height = _around(np.concatenate([y.ravel(), finite])[:, None])
     points = np.column_stack([(x - low) / side, (y.reshape(-1, 1) - bottom) / height])[:POINTS]
     return {
         "kind": "line",
         "title": "The curve that the network draws",
         "words": f"The prediction over the input at this step; dots are the {source} data.",
-        "values": _digits(np.clip((predictions - bottom) / height, -1, 2)),
+        "range": _digits(np.array([low[0], low[0] + side[0], bottom[0], bottom[0] + height[0]])),
+        "values": _digits((predictions - bottom) / height),
         "points": _digits(points),
     }
 
@@ -183,8 +188,16 @@ def weights_of(measurement: Measurement, image_shape: Any) -> dict[str, Any] | N
     kept = max(1, min(units, MOST_UNITS, MOST_WEIGHTS // (len(all_of) * inputs)))
     stacked = np.stack([weights[:kept] for weights in all_of])
     shown = f"{kept} of {units} units" if kept < units else f"{units} units"
-    words = f"The weights of {shown} as images: where a pixel raises the unit, and where it lowers it."
-    return {**_quantized(stacked), "count": kept, "shape": list(shape), "words": words}
+    words = (
+        f"The weights of {shown} as images: where a pixel raises the unit, and where it lowers it."
+    )
+    return {
+        **_quantized(stacked),
+        "count": kept,
+        "shape": list(shape),
+        "title": IMAGES,
+        "words": words,
+    }
 
 
 def _one_picture(all_of: list[Array]) -> dict[str, Any]:
@@ -197,7 +210,7 @@ def _one_picture(all_of: list[Array]) -> dict[str, Any]:
         stacked, places = stacked.transpose(0, 2, 1), ("column", "row")
     words = f"The weights, a {places[0]} for each unit and a {places[1]} for each input."
     shape = list(stacked.shape[1:])
-    return {**_quantized(stacked), "count": 1, "shape": shape, "words": words}
+    return {**_quantized(stacked), "count": 1, "shape": shape, "title": MATRIX, "words": words}
 
 
 def _first_weight(measurement: Measurement) -> str | None:

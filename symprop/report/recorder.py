@@ -33,14 +33,14 @@ class Snapshot:
     """Which call of ``record`` this was, counted from 0."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Recorder:
     """Keeps the parameters of a model on the way of its training, for ``training_page``.
 
-    As a callback of ``fit`` it records after every epoch; ``record(model)`` records at once, as
-    before the first epoch or between two calls of ``fit``. On ``x`` and ``y``, best the training
-    data, the page measures the loss and the gradients; on ``validation``, a pair (x, y), the
-    accuracy too, and from it takes the samples that it shows (from x and y if there is none).
+    As a callback of ``fit`` it records at the start and after every epoch; ``record(model)``
+    records at once, as between two calls of ``fit``. On ``x`` and ``y``, best the training data,
+    the page measures the loss and the gradients; on ``validation``, a pair (x, y), the accuracy
+    too, and from it takes the samples that it shows (from x and y if there is none).
 
     At most 200 snapshots are kept, fewer of a model with more than 300,000 parameters: where there
     would be more, every second one goes. The newest is always kept.
@@ -52,17 +52,18 @@ class Recorder:
     >>> model = Network([Dense(1)], inputs=1, loss="mse").compile(backend="numpy")
     >>> recorder = Recorder([[0.0], [1.0]], [1.0, 3.0])
     >>> recorder.record(model)
-    >>> history = model.fit(recorder.x, recorder.y, epochs=5, callbacks=[recorder])
-    >>> [snapshot.step for snapshot in recorder.snapshots]
-    [0, 1, 2, 3, 4, 5]
+    >>> history = model.fit(recorder.x, recorder.y, epochs=5)
+    >>> recorder.record(model)
+    >>> recorder
+    Recorder(2 snapshots)
     """
 
     x: Any
     y: Any
     validation: Any = None
-    snapshots: list[Snapshot] = field(default_factory=list, init=False, repr=False)
-    _every: int = field(default=1, init=False, repr=False)
-    _count: int = field(default=0, init=False, repr=False)
+    snapshots: list[Snapshot] = field(default_factory=list, init=False)
+    _every: int = field(default=1, init=False)
+    _count: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         pair = isinstance(self.validation, (tuple, list)) and len(self.validation) == 2
@@ -72,24 +73,35 @@ class Recorder:
                 f"got {type(self.validation).__name__}"
             )
 
+    def on_fit_begin(self, model: Model) -> None:
+        """Record where the training starts."""
+        self.record(model)
+
     def on_epoch_end(self, model: Model, epoch: int, logs: Mapping[str, float]) -> None:
-        """Record, and tell the history of this training that it is recorded."""
+        """Record, and tell the history of this training who watched it."""
         self.record(model)
         if self not in model.history.recordings:
             model.history.recordings.append(self)
 
     def record(self, model: Model) -> None:
-        """Keep the model's parameters as they are now."""
+        """Keep the model's parameters as they are now; one snapshot a step."""
         if not self.snapshots:
             self.data(model)
-        kept = self.snapshots
-        if kept and kept[-1].number % self._every:
+        kept, number = self.snapshots, self._count
+        step = getattr(model, "step", number)
+        if kept and kept[-1].step == step:
+            number = kept.pop().number
+        elif kept and kept[-1].number % self._every:
             kept.pop()
-        kept.append(Snapshot(model.step, model.parameters, self._count))
-        self._count += 1
+        kept.append(Snapshot(step, model.parameters, number))
+        self._count = number + 1
         if len(kept) > self._limit():
             self._every *= 2
             kept[:-1] = [snapshot for snapshot in kept[:-1] if snapshot.number % self._every == 0]
+
+    def __repr__(self) -> str:
+        count = len(self.snapshots)
+        return f"Recorder({count} snapshot{'s' if count != 1 else ''})"
 
     def _limit(self) -> int:
         size = sum(array.nbytes for array in self.snapshots[-1].parameters.values())
