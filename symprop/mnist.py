@@ -53,7 +53,7 @@ def read_idx(path: str | os.PathLike[str]) -> Array:
             raise DataError(f"{path.name}: is not a whole gzip file ({error})") from error
 
 
-def _read(file: IO[bytes], name: str, size: int) -> Array:
+def _read(file: IO[bytes] | gzip.GzipFile, name: str, size: int) -> Array:
     """The array of an unpacked file, which has at most ``size`` bytes."""
     dtype, shape = _header(file, name)
     wanted = math.prod(shape) * dtype.itemsize
@@ -77,7 +77,7 @@ def _read(file: IO[bytes], name: str, size: int) -> Array:
     return np.frombuffer(content, dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
 
 
-def _header(file: IO[bytes], name: str) -> tuple[np.dtype[Any], tuple[int, ...]]:
+def _header(file: IO[bytes] | gzip.GzipFile, name: str) -> tuple[np.dtype[Any], tuple[int, ...]]:
     start = file.read(4)
     if len(start) < 4 or start[:2] != b"\0\0" or start[2] not in TYPES:
         raise DataError(

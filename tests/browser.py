@@ -11,6 +11,7 @@ import re
 import select
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,16 @@ def measured(
     return json.loads(html.unescape(found[1])) if found else [], console
 
 
+WITH_ENDS = """
+import fcntl, os, sys
+ends = [fcntl.fcntl(int(end), fcntl.F_DUPFD, 10) for end in sys.argv[1:3]]
+os.dup2(ends[0], 3)
+os.dup2(ends[1], 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+"""Runs a browser with the ends of two pipes where it looks for them."""
+
+
 class Browser:
     """A headless Chromium that is driven over its debugging pipe: real keys, pointers and media.
 
@@ -64,11 +75,13 @@ class Browser:
 
     def __init__(self, folder: Path) -> None:
         (ours_in, theirs_out), (theirs_in, ours_out) = os.pipe(), os.pipe()
-        ends = f'exec "$0" "$@" 3<&{theirs_in} 4>&{theirs_out}'
         options = [*OPTIONS, *(f"--disable-{name}" for name in QUIET)]
         profile = f"--user-data-dir={folder / 'profile'}"
         self._process = subprocess.Popen(  # noqa: S603 (the browser that was found)
-            ["/bin/sh", "-c", ends, str(CHROMIUM), *options, profile, "--remote-debugging-pipe"],
+            [
+                *(sys.executable, "-c", WITH_ENDS, str(theirs_in), str(theirs_out), str(CHROMIUM)),
+                *(*options, profile, "--remote-debugging-pipe"),
+            ],
             pass_fds=(theirs_in, theirs_out),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -105,7 +105,8 @@ def test_pages_fit_their_window(browser, pages, name: str, width: int, scheme: s
         assert browser.value("document.documentElement.scrollWidth <= innerWidth")
     cut = """[...document.querySelectorAll("main *")].filter((e) =>
       !e.closest(".formulas, .table, svg, .spoken") && e.getClientRects().length
-      && (e.getBoundingClientRect().right > innerWidth || e.getBoundingClientRect().left < 0)).length"""
+      && (e.getBoundingClientRect().right > innerWidth || e.getBoundingClientRect().left < 0)
+    ).length"""
     assert browser.value(cut) == 0
 
 
@@ -287,8 +288,10 @@ def test_without_motion_the_ball_steps_from_snapshot_to_snapshot(browser, pages)
     browser.media(prefers_reduced_motion="reduce")
     browser.open(pages["images"])
     assert not browser.value("state.playing")
-    browser.value("window.places = []; const draw = mountain.draw.bind(mountain);"
-                  "mountain.draw = (place) => { places.push(place); draw(place); }; 0")
+    browser.value(
+        "window.places = []; const draw = mountain.draw.bind(mountain);"
+        "mountain.draw = (place) => { places.push(place); draw(place); }; 0"
+    )
     browser.value("document.getElementById('speed').value = '4'")
     browser.click("#play")
     browser.until("places.length >= 3")
@@ -306,7 +309,8 @@ def test_words_can_be_read_on_what_is_behind_them(browser, pages) -> None:
     """WCAG 2.2: a contrast of 4.5."""
     contrast = """(() => {
       const part = (c) => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
-      const light = (name) => [1, 3, 5].map((k) => part(parseInt(colours(name).slice(k, k + 2), 16)))
+      const light = (name) => [1, 3, 5]
+        .map((k) => part(parseInt(colours(name).slice(k, k + 2), 16)))
         .reduce((sum, c, k) => sum + c * [0.2126, 0.7152, 0.0722][k], 0);
       const between = (a, b) => { const [x, y] = [light(a), light(b)];
         return (Math.max(x, y) + 0.05) / (Math.min(x, y) + 0.05); };

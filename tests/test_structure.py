@@ -18,7 +18,7 @@ TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
 
 LEVELS = (
     ("errors",),
-    ("printable",),
+    ("printable", "mnist"),
     ("primitives",),
     ("tensor", "formula"),
     ("equation",),
@@ -28,7 +28,7 @@ LEVELS = (
     ("blocks", "loops", "schedule"),
     ("network", "printers", "backends", "derive"),
     ("data", "history", "storage", "model", "check", "learner", "blame"),
-    ("cli",),
+    ("cli", "report"),
 )
 """From the ground up; a file imports from its own level and those below, never from above."""
 

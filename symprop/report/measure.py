@@ -114,7 +114,7 @@ class Measurement:
         return mountain(plane_of(path), self._loss, POINTS)
 
     def _loss(self, row: Array) -> float:
-        """The loss with all parameters given in one row; NaN where they are too large for numbers."""
+        """The loss with all parameters in one row; NaN where they are too large for the type."""
         with np.errstate(over="ignore"):
             row = row.astype(self.model.dtype)
         if not np.isfinite(row).all():

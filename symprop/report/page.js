@@ -56,7 +56,7 @@ function play(playing) {
   $("play").setAttribute("aria-label", playing ? "Pause" : "Play");
   $("sign").setAttribute("d", playing ? "M4 3h4v14H4zM12 3h4v14h-4z" : "M5 2.5l12 7.5-12 7.5z");
   if (playing) (still.matches ? tick : frame)(state.before);
-  else $("spoken").textContent = inWords(state.shown);
+  else if (state.shown >= 0) $("spoken").textContent = inWords(state.shown);
 }
 
 const perSecond = () => Number($("speed").value) * Math.max(1.2, last / SECONDS);
