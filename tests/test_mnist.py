@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import struct
+import subprocess
+import sys
 import tracemalloc
 import zlib
 from pathlib import Path
@@ -160,3 +162,21 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "t10k-images-idx3-ubyte").unlink()
     with raises(DataError, "t10k-images-idx3-ubyte or t10k-images-idx3-ubyte.gz, found neither"):
         read_mnist(tmp_path)
+
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "mnist.py"
+
+
+def test_the_example_learns_from_files_and_writes_its_page(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(256, size=(64, 4, 4)), np.arange(64) % 10
+    arrays = {"images": images.astype(np.uint8), "labels": labels.astype(np.uint8)}
+    folder_of(tmp_path, **{f"{p}_{n}": a for p in ("train", "t10k") for n, a in arrays.items()})
+    page = tmp_path / "page.html"
+    command = [sys.executable, str(EXAMPLE), "--data", str(tmp_path), "--out", str(page)]
+    done = subprocess.run(  # noqa: S603 (our own example)
+        command, capture_output=True, text=True, check=True, timeout=120
+    )
+    assert done.stdout.splitlines()[0].split() == ["epoch", "loss", "validation", "accuracy"]
+    assert f"the page is in {page}" in done.stdout
+    assert page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")

@@ -130,7 +130,7 @@ def test_colours_follow_the_scheme_at_once(page: Browser) -> None:
     light = page.value("[colours('--paper'), mountain.canvas.toDataURL()]")
     page.media(prefers_color_scheme="dark")
     page.until(f"colours('--paper') !== '{light[0]}'")
-    assert page.value("mountain.canvas.toDataURL()") != light[1]
+    page.until(f"mountain.canvas.toDataURL() !== '{light[1]}'")
 
 
 def test_play_rolls_the_ball_to_the_end_and_stops(page: Browser) -> None:
@@ -172,6 +172,16 @@ def test_the_ball_lies_at_the_measured_loss(page: Browser) -> None:
     for k in range(LAST + 1):
         loss, height = page.value(f"[data.loss[{k}], mountain.surface.loss(mountain.spot({k})[2])]")
         assert height == pytest.approx(loss, rel=1e-3)
+
+
+@pytest.mark.parametrize("width", [400, 1600])
+def test_the_controls_stay_in_sight(browser, pages, width: int) -> None:
+    browser.open(pages["images"], width)
+    inside = """(() => { const b = document.getElementById("play").getBoundingClientRect();
+      return b.top >= 0 && b.bottom <= innerHeight; })()"""
+    for share in (0, 0.5, 1):
+        browser.value(f"scrollTo(0, {share} * document.body.scrollHeight)")
+        assert browser.value(inside)
 
 
 def test_speed_sets_the_pace(page: Browser) -> None:
