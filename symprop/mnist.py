@@ -24,8 +24,6 @@ TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: 
 MOST_BYTES = 1 << 30
 """The largest array that is read: the largest of MNIST's family, EMNIST, has 550 MB."""
 MOST_AXES = 4
-DEFLATED = 1032
-"""How many bytes one byte of a gzip file can stand for at most (zlib's technical details)."""
 PIECE = 1 << 20
 GZIP = b"\x1f\x8b"
 PARTS = {"train": "training", "t10k": "test"}
@@ -34,36 +32,30 @@ PARTS = {"train": "training", "t10k": "test"}
 def read_idx(path: str | os.PathLike[str]) -> Array:
     """The array in an IDX file, plain or gzip (told by its first bytes).
 
-    Nothing is allocated beyond what the file can hold, however much its header claims, and at most
+    Nothing is allocated beyond what the file holds, however much its header claims, and at most
     1 GiB.
 
     Raises DataError for anything but a whole IDX file, OSError as usual.
     """
     path = Path(path)
     with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
         packed = file.read(2) == GZIP
         file.seek(0)
         if not packed:
-            return _read(file, path.name, size)
+            return _read(file, path.name)
         try:
             with gzip.open(file) as unpacked:
-                return _read(unpacked, path.name, size * DEFLATED)
+                return _read(unpacked, path.name)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise DataError(f"{path.name}: is not a whole gzip file ({error})") from error
 
 
-def _read(file: IO[bytes] | gzip.GzipFile, name: str, size: int) -> Array:
-    """The array of an unpacked file, which has at most ``size`` bytes."""
+def _read(file: IO[bytes] | gzip.GzipFile, name: str) -> Array:
+    """The array of an unpacked file, read in pieces: a header may claim what is not there."""
     dtype, shape = _header(file, name)
     wanted = math.prod(shape) * dtype.itemsize
     if wanted > MOST_BYTES:
         raise DataError(f"{name}: claims an array of {wanted:,} bytes; at most {MOST_BYTES:,}")
-    if wanted > size:
-        raise DataError(
-            f"{name}: claims {' × '.join(map(str, shape))} elements, {wanted:,} bytes, more than "
-            "the file can hold; it is cut off or no IDX file"
-        )
     content = bytearray()
     while len(content) < wanted and (piece := file.read(min(PIECE, wanted - len(content)))):
         content += piece

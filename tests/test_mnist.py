@@ -75,9 +75,7 @@ def test_other_files_are_refused(written, data: bytes, words: str) -> None:
 
 
 def test_a_file_that_is_cut_off_is_refused(written) -> None:
-    with pytest.raises(
-        DataError, match=r"more than the file can hold|ends after 8 of the 24 bytes"
-    ):
+    with pytest.raises(DataError, match="ends after 8 of the 24 bytes"):
         read_idx(written(content(IMAGES)[:-16]))
 
 
@@ -95,7 +93,7 @@ def test_what_a_header_claims_is_not_allocated(written, lengths: tuple[int, ...]
     path = written(header(0x08, *lengths) + b"few")
     tracemalloc.start()
     try:
-        with pytest.raises(DataError, match=r"at most|more than the file can hold|ends after 3"):
+        with pytest.raises(DataError, match=r"at most 1,073,741,824|ends after 3 of the"):
             read_idx(path)
         assert tracemalloc.get_traced_memory()[1] < 4_000_000
     finally:

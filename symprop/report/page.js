@@ -55,7 +55,7 @@ function play(playing) {
   state.before = performance.now();
   $("play").setAttribute("aria-label", playing ? "Pause" : "Play");
   $("sign").setAttribute("d", playing ? "M4 3h4v14H4zM12 3h4v14h-4z" : "M5 2.5l12 7.5-12 7.5z");
-  if (playing) (still.matches ? tick : frame)(state.before);
+  if (playing) frame(state.before);
   else if (state.shown >= 0) $("spoken").textContent = inWords(state.shown);
 }
 
