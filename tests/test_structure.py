@@ -18,7 +18,7 @@ TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
 
 LEVELS = (
     ("errors",),
-    ("printable",),
+    ("printable", "mnist"),
     ("primitives",),
     ("tensor", "formula"),
     ("equation",),
@@ -30,7 +30,7 @@ LEVELS = (
     ("archive", "metrics", "history", "callbacks"),
     ("data", "weights", "divergence", "training"),
     ("storage", "model", "check", "learner", "blame", "flow", "plots"),
-    ("cli",),
+    ("cli", "report"),
 )
 """From the ground up; a file imports from its own level and those below, never from above."""
 
