@@ -11,7 +11,7 @@ differences.
 
 from __future__ import annotations
 
-import warnings
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, overload
@@ -31,7 +31,7 @@ from symprop.data import (
     seed_number,
     target_array,
 )
-from symprop.errors import ArgumentTypeError, UnknownNameError
+from symprop.errors import ArgumentTypeError, DivergenceError, UnknownNameError
 from symprop.model import Model, start_values
 from symprop.network import Network
 from symprop.optimizers import SGD
@@ -222,9 +222,11 @@ def _model_results(
     loss, gradients = model.loss_and_gradients(x, y)
     found = {"prediction": model.predict(x), "loss": np.array([loss, model.evaluate(x, y)["loss"]])}
     found |= {f"gradient of {name}": gradient for name, gradient in gradients.items()}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a loss that is not finite is compared too
-        found["loss of the step"] = np.array(model.fit(x, y, batch_size=len(x)).loss)
+    try:
+        step = model.fit(x, y, batch_size=len(x)).loss
+    except DivergenceError:  # compared, too
+        step = [math.nan]
+    found["loss of the step"] = np.array(step)
     return found | {f"{name} after the step": array for name, array in model.parameters.items()}
 
 
