@@ -29,6 +29,7 @@ from symprop.data import (
 from symprop.errors import ArgumentTypeError
 from symprop.history import History
 from symprop.initializers import INITIALIZERS
+from symprop.learning_rate import current_rate, given_rates, rates_ahead, set_rate
 from symprop.layers.base import flag, positive_integer
 from symprop.losses import Labels
 from symprop.lowering import EVERYTHING, Lowering
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 
 NO_SEEDS = np.empty(0, np.uint64)
 BACKENDS = ("numba", "numpy")
+STATES = ("state", "counter", "scheduled")
+"""The roles of what an optimizer keeps from step to step."""
 ROWS_PER_CALL = 4096
 """Rows predicted in one call: bounds the memory that intermediate results take."""
 SECONDS_PER_CALL = 0.1
@@ -92,7 +95,8 @@ class Model:
         self._pace, self._slow = 1, True
         self._running: Future[None] | None = None
         self.generator = np.random.default_rng(self.seed)
-        states = network.update(self.optimizer).with_role("state")
+        update = network.update(self.optimizer)
+        states = [t for t in update.tensors if t.role in STATES]
         self._values = start_values((*network.parameters, *states), self.dtype, self.generator)
 
     def fit(
@@ -150,15 +154,17 @@ class Model:
             if data.held_out is not None:
                 together = 1
             seeds = self._seeds(together if shuffle else 0)
-            batches = Batches.of(data.x, data.y, data.rows, seeds, batch_size, together)
+            rates = rates_ahead(self.optimizer, self._values, together * per_epoch)
+            given = given_rates(self.optimizer, rates)
+            batches = Batches.of(data.x, data.y, data.rows, seeds, batch_size, together, given)
             try:
                 self._train_on(batches, together * per_epoch)
             except KeyboardInterrupt:
                 finished = batches.done[0] // per_epoch
                 if data.held_out is None:
-                    self.history.records.extend(_losses(batches)[:finished])
+                    self.history.records.extend(_losses(batches, rates)[:finished])
                 raise
-            for record in _losses(batches):
+            for record in _losses(batches, rates):
                 if data.held_out is not None:
                     measured = self._measure(*data.held_out)
                     record |= {f"validation_{name}": value for name, value in measured.items()}
@@ -268,6 +274,19 @@ class Model:
             self.values[name][...] = array
 
     @property
+    def learning_rate(self) -> float:
+        """The rate of the latest step; a constant one can be set, without compiling anew.
+
+        Raises ArgumentError or ArgumentTypeError where a new rate is out of range, and where the
+        rate follows a schedule.
+        """
+        return current_rate(self.values)
+
+    @learning_rate.setter
+    def learning_rate(self, rate: float) -> None:
+        set_rate(self.optimizer, self.values, rate)
+
+    @property
     def source(self) -> str:
         """The code that runs: generated source; for the backend "numpy" the program, as text."""
         return self._executable.source
@@ -335,7 +354,8 @@ def start_values(
 
     Initializers draw in float64, so that a float32 model starts from the same parameters, rounded.
     """
-    return {str(t.label): copied(_start_value(t, dtype, generator)) for t in tensors}
+    types = {t: np.dtype(np.int64) if t.role == "counter" else dtype for t in tensors}
+    return {str(t.label): copied(_start_value(t, types[t], generator)) for t in tensors}
 
 
 def _start_value(tensor: Tensor, dtype: np.dtype[Any], generator: np.random.Generator) -> Array:
@@ -345,9 +365,13 @@ def _start_value(tensor: Tensor, dtype: np.dtype[Any], generator: np.random.Gene
     return np.full(shape, tensor.init or 0.0, dtype)
 
 
-def _losses(batches: Batches) -> list[dict[str, float]]:
-    """The record of each epoch, its mean loss."""
-    return [{"loss": loss} for loss in (batches.losses / len(batches.rows)).tolist()]
+def _losses(batches: Batches, rates: Array) -> list[dict[str, float]]:
+    """The record of each epoch: its mean loss, and the learning rate of its last batch."""
+    losses, last = batches.losses / len(batches.rows), rates[batches.per_epoch - 1 :]
+    found = [{"loss": loss} for loss in losses.tolist()]
+    for record, rate in zip(found, last[:: batches.per_epoch].tolist(), strict=False):
+        record["learning_rate"] = rate
+    return found
 
 
 def _divergence(epoch: int, loss: float) -> str:

@@ -26,25 +26,41 @@ from symprop.errors import ArgumentTypeError, ModelFileError
 from symprop.layers import Dense
 from symprop.losses import Loss, outputs, prediction, target
 from symprop.network import Network
-from symprop.optimizers import SGD, Adam
-from symprop.primitives import Equal, Greater, GreaterEqual
+from symprop.optimizers import (
+    SGD,
+    Adagrad,
+    Adam,
+    AdamW,
+    CosineDecay,
+    ExponentialDecay,
+    RMSProp,
+    StepDecay,
+    WarmUp,
+)
+from symprop.optimizers.rates import STEP
+from symprop.primitives import Equal, Greater, GreaterEqual, Quotient
 
 if TYPE_CHECKING:
     from symprop.model import Model
 
 FORMAT = "symprop model 1"
 CLASSES: dict[str, type] = {
-    cls.__name__: cls for cls in (Network, Dense, Elementwise, Softmax, Loss, SGD, Adam)
+    cls.__name__: cls
+    for cls in (
+        *(Network, Dense, Elementwise, Softmax, Loss),
+        *(SGD, Adagrad, RMSProp, Adam, AdamW),
+        *(StepDecay, ExponentialDecay, CosineDecay, WarmUp),
+    )
 }
 """The declarations that a file may hold."""
 FUNCTIONS: dict[str, Any] = {
     function.__name__: function
-    for function in (sympy.Add, sympy.Mul, sympy.Pow, *LOWERED, Greater, GreaterEqual, Equal)
+    for function in (sympy.Add, sympy.Mul, sympy.Pow, *LOWERED, Greater, GreaterEqual, Equal, Quotient)
 }
 CONSTANTS: dict[str, Expr] = {
     str(c): c for c in (sympy.pi, sympy.E, sympy.EulerGamma, sympy.GoldenRatio, sympy.Catalan)
 }
-SYMBOLS: dict[str, Symbol] = {str(s): s for s in (ARGUMENT, prediction, target, outputs)}
+SYMBOLS: dict[str, Symbol] = {str(s): s for s in (ARGUMENT, prediction, target, outputs, STEP)}
 
 
 def encode(value: Any) -> Any:
@@ -53,7 +69,8 @@ def encode(value: Any) -> Any:
     Raises ArgumentTypeError for an object of a class that is not in the tables.
 
     >>> encode(SGD(0.1))
-    {'class': 'SGD', 'fields': {'learning_rate': 0.1, 'momentum': 0.0, 'nesterov': False}}
+    {'class': 'SGD', 'fields': {'learning_rate': 0.1, 'momentum': 0.0, 'nesterov': False, \
+'clip_norm': None, 'clip_value': None}}
     >>> encode(ARGUMENT + 1)
     {'function': 'Add', 'arguments': [{'rational': ['1', '1']}, {'symbol': 'z'}]}
     """

@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 Array = np.ndarray[Any, Any]
-
+NO_RATES = np.empty(0)
 
 Value = TypeVar("Value")
 
@@ -45,23 +45,33 @@ class Batches:
     An epoch takes ``rows`` (some of x's) in the order that its seed gives, or as they are if there
     are no ``seeds``; its last batch may be shorter. ``order`` holds that of the current epoch,
     ``losses`` the sum over its batches of batch loss times batch rows, ``done`` how many batches
-    have been trained on.
+    have been trained on. ``rates`` has the learning rate of every batch where the caller gives it.
     """
 
     x: Array
     y: Array
     rows: Array
     seeds: Array
+    rates: Array
     size: int
     order: Array
     losses: Array
     done: Array
 
     @classmethod
-    def of(cls, x: Array, y: Array, rows: Array, seeds: Array, size: int, epochs: int) -> Batches:
+    def of(
+        cls,
+        x: Array,
+        y: Array,
+        rows: Array,
+        seeds: Array,
+        size: int,
+        epochs: int,
+        rates: Array = NO_RATES,
+    ) -> Batches:
         """Batches for so many epochs, none of them begun."""
         order, done = np.empty_like(rows), np.zeros(1, np.int64)
-        return cls(x, y, rows, seeds, size, order, np.zeros(epochs), done)
+        return cls(x, y, rows, seeds, rates, size, order, np.zeros(epochs), done)
 
     @property
     def per_epoch(self) -> int:

@@ -41,7 +41,7 @@ from symprop.steps import Schedule
 
 WORK, LEAST_ROWS = 1 << 19, 64
 """About how many numbers the buffers of a prediction or loss hold: rows are taken in pieces."""
-UPDATED = ("parameter", "state")
+UPDATED = ("parameter", "state", "counter")
 
 
 def run(
@@ -221,7 +221,7 @@ class NumbaExecutable:
         parts = entry.parts(size)
         data = entry.data(x=batches.x, y=batches.y)
         drawn = [data[str(tensor.label)] for tensor in entry.batches]
-        every = (batches.rows, batches.order, batches.seeds, batches.losses, batches.done)
+        every = (batches.rows, batches.order, batches.seeds, batches.rates, batches.losses, batches.done)
         barrier = np.zeros(ROOM, np.int64)
         given = entry.training(self._arrays, size, parts)
 

@@ -187,7 +187,7 @@ class Entry:
         self.batches = batch_tensors(self.program, self.plan)
         kept = {tensor.label for tensor in outputs}
         lives = memory.lives(self.plan, kept) if lowering.shared_memory else {}
-        self.work = Work(self.plan, dtype, lowered.gathers, lives)
+        self.work = Work(self.plan, dtype, lowered.integers, lives)
         self._unsafe = unsafe(self.program)
         self.signature = Signature(())  # that of the generated function, once there is one
 

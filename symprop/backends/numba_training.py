@@ -39,12 +39,12 @@ from symprop.steps import (
 from symprop.tensor import Tensor, extent, subscripts_of
 
 LEADING = (
-    *("first", "last", "stride", "rows_all", "order", "seeds", "losses", "done"),
+    *("first", "last", "stride", "rows_all", "order", "seeds", "rates", "losses", "done"),
     *("parts", "thread", "threads", "barrier"),
 )
 """The parameters that every training has: the range of batches, counted through all epochs, the
-rows of a batch, all rows, an array for their order, seeds and losses of the epochs, how many
-batches are done; how many parts a batch has, which thread this is of how many, and where they wait
+rows of a batch, all rows, an array for their order, seeds of the epochs, rates of the batches,
+losses of the epochs, how many batches are done; how many parts a batch has, which thread this is of how many, and where they wait
 for each other.
 """
 
@@ -114,7 +114,16 @@ class TrainingBody(Body):
         yield f"{INDENT}begin = batch * stride"
         yield f"{INDENT}{m} = min(stride, rows_all.size - begin)"
         yield f"{INDENT}active = parts_used({m}, parts)"
+        yield from (INDENT + line for line in self._scheduled())
         yield from loop
+
+    def _scheduled(self) -> Iterator[str]:
+        """What has a number of its own for each batch takes it."""
+        found = [self._names[tensor.label] for tensor in self.program.with_role("scheduled")]
+        if found:
+            yield "if thread == 0:"
+            yield from (f"{INDENT}{name}[0] = rates[step]" for name in found)
+            yield "wait(barrier, threads)"
 
     def _batch(self, loss: Symbol) -> Iterator[str]:
         """The lines for one batch."""

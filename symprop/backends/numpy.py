@@ -87,7 +87,7 @@ def start_array(
     if label in arrays:
         array = (
             _whole_numbers(label, arrays[label])
-            if tensor.label in program.gathers
+            if tensor.label in program.integers
             else np.array(arrays[label], dtype=dtype)
         )
         if array.shape != shape:
@@ -102,11 +102,11 @@ def start_array(
 
 
 def _whole_numbers(label: str, given: Any) -> Array:
-    """The array of a tensor that is used as a subscript."""
+    """The array of a tensor of whole numbers: a subscript or a counter."""
     array = np.asarray(np.real(given)).astype(np.int64)
     if (array != given).any():
         raise DataError(
-            f"{label}: expected whole numbers, as it is used as a subscript, got {given}"
+            f"{label}: expected whole numbers, as it is a subscript or a counter, got {given}"
         )
     return array
 
@@ -151,7 +151,9 @@ def _grids(extents: list[int]) -> Iterator[tuple[Array, ...]]:
 
 
 def _put(equation: Equation, target: Array, evaluate: Evaluator, shape: tuple[int, ...]) -> None:
-    value = np.broadcast_to(evaluate(equation.value), shape)
+    whole = target.dtype.kind == "i"
+    value = evaluate.subscript(equation.value) if whole else evaluate(equation.value)
+    value = np.broadcast_to(value, shape)
     where = tuple(np.broadcast_to(s, shape) for s in evaluate.subscripts(equation.target))
     if equation.reduce == "set":
         target[where] = value
@@ -204,7 +206,7 @@ class Evaluator:
         if function is not None:
             return function(*(self(argument) for argument in node.args))
         result = self._arithmetic(node, self, self._dtype.type)
-        return self._dtype.type(result) if isinstance(node, (Idx, Indexed)) else result
+        return self._dtype.type(result) if isinstance(node, (Idx, Indexed, Symbol)) else result
 
     def _arithmetic(
         self, node: Expr, recurse: Callable[[Expr], Any], literal: Callable[[Any], Any]
@@ -276,6 +278,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "Greater": _compare(np.greater),
     "GreaterEqual": _compare(np.greater_equal),
     "Equal": _compare(np.equal),
+    "Quotient": lambda u, v: np.floor(np.real(u) / np.real(v)) + np.zeros_like(u),
     "Sign": lambda u: np.sign(np.real(u)) + np.zeros_like(u),
     "Absolute": lambda u: np.where(np.real(u) < 0, -u, u),
     "Maximum": lambda u, v: np.where((np.real(u) <= np.real(v)) | np.isnan(v), v, u),
@@ -306,6 +309,7 @@ class NumpyExecutable:
         self._gradients = lower(network.gradients)
         self._cotangents = dict(zip(network.parameters, network.raw_gradients.outputs, strict=True))
         self._step = lower(network.step(optimizer))
+        self._scheduled = [str(tensor.label) for tensor in self._step.with_role("scheduled")]
 
     @cached_property
     def source(self) -> str:
@@ -336,7 +340,8 @@ class NumpyExecutable:
                 with np.errstate(over="ignore"):
                     begin_epoch(batches.order, batches.rows, batches.seeds, epoch)
             rows = batches.order[batch * batches.size : (batch + 1) * batches.size]
-            after = self._run(self._step, x=batches.x[rows], y=batches.y[rows])
+            rates = {label: batches.rates[number] for label in self._scheduled}
+            after = self._run(self._step, x=batches.x[rows], y=batches.y[rows], **rates)
             self._values.update({label: after[label] for label in self._values})
             batches.losses[epoch] += float(after[str(self._loss.label)]) * len(rows)
             batches.done[0] = number + 1

@@ -15,6 +15,7 @@ from symprop.primitives import (
     GreaterEqual,
     Maximum,
     Minimum,
+    Quotient,
     Select,
     Sign,
 )
@@ -201,6 +202,8 @@ class Arrange:
             return self._case(value)
         if isinstance(value, Absolute):
             return Magnitude(*arguments)
+        if isinstance(value, Quotient):
+            return Call(Symbol("floor"), Fraction(*arguments))
         names = {Maximum: "max", Minimum: "min", Sign: "sign"}
         name = names.get(type(value), type(value).__name__)
         return Call(Symbol(name), *arguments)
