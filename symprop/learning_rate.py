@@ -14,7 +14,7 @@ from symprop.backends.numpy import Evaluator
 from symprop.errors import ArgumentError, ArgumentTypeError
 from symprop.optimizers import COUNT, RATE, Optimizer
 from symprop.optimizers.rates import STEP, formula_of, takes_numbers
-from symprop.optimizers.settings import setting
+from symprop.settings import setting
 
 
 def rates_ahead(optimizer: Optimizer, values: Mapping[str, Array], count: int) -> Array:

@@ -28,7 +28,7 @@ from symprop.data import (
 )
 from symprop.errors import ArgumentTypeError
 from symprop.history import History
-from symprop.initializers import INITIALIZERS
+from symprop.initializers import drawn
 from symprop.learning_rate import current_rate, given_rates, rates_ahead, set_rate
 from symprop.layers.base import flag, positive_integer
 from symprop.losses import Labels
@@ -350,7 +350,7 @@ RIGHT: dict[Labels, Any] = {
 def start_values(
     tensors: tuple[Tensor, ...], dtype: np.dtype[Any], generator: np.random.Generator
 ) -> dict[str, Array]:
-    """Each tensor as its ``init`` says: an initializer's name, or a number.
+    """Each tensor as its ``init`` says: an initializer's name, a function, or a number.
 
     Initializers draw in float64, so that a float32 model starts from the same parameters, rounded.
     """
@@ -360,9 +360,9 @@ def start_values(
 
 def _start_value(tensor: Tensor, dtype: np.dtype[Any], generator: np.random.Generator) -> Array:
     shape = tuple(int(size) for size in tensor.shape)
-    if isinstance(tensor.init, str):
-        return INITIALIZERS[tensor.init](shape, generator).astype(dtype)
-    return np.full(shape, tensor.init or 0.0, dtype)
+    if isinstance(tensor.init, (int, float, type(None))):
+        return np.full(shape, tensor.init or 0.0, dtype)
+    return drawn(tensor.name, tensor.init, shape, generator).astype(dtype)
 
 
 def _losses(batches: Batches, rates: Array) -> list[dict[str, float]]:

@@ -20,6 +20,7 @@ from symprop.passes import simplify_gradients
 from symprop.printable import Printable
 from symprop.program import Program
 from symprop.scope import BATCH, Scope, index
+from symprop.settings import exact, setting
 from symprop.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ class Network(Printable):
     ``symprop.target``, summed over outputs and averaged over the batch. Parameters are named by
     letter and layer: W1, b1, W2, b2, …
 
+    ``l1`` and ``l2`` add l1 Σ|W| + l2 ΣW² over the weights of every layer to the loss that is
+    trained, measured and reported, as in Keras; a layer's own l1 and l2 take their place.
+
     Raises DeclarationError, UnknownNameError, ArgumentError or ArgumentTypeError for what cannot be
     a network.
 
@@ -51,6 +55,8 @@ class Network(Printable):
     layers: Sequence[Layer]
     inputs: int
     loss: Any
+    l1: float = 0.0
+    l2: float = 0.0
 
     def __post_init__(self) -> None:
         if isinstance(self.layers, Layer) or not isinstance(self.layers, Sequence):
@@ -68,11 +74,13 @@ class Network(Printable):
         object.__setattr__(self, "layers", tuple(self.layers))
         object.__setattr__(self, "inputs", positive_integer("Network: inputs", self.inputs))
         object.__setattr__(self, "loss", loss(self.loss))
+        for name in ("l1", "l2"):
+            setting(f"Network: {name}", getattr(self, name), 0, low_included=True)
 
     @cached_property
     def forward(self) -> Program:
         """From the inputs x and the targets y to the prediction ŷ and the loss L."""
-        scope = Scope()
+        scope = Scope(exact(self.l1), exact(self.l2))
         tensor = scope.tensor("x", (index("b", BATCH), index("k", self.inputs)), role="input")
         for position, layer in enumerate(self.layers, start=1):
             tensor = layer.declare(
@@ -80,6 +88,7 @@ class Network(Printable):
             )
         with scope.layer("loss", numbered=False):
             _, total = self.loss.declare(scope, tensor)
+            scope.add_penalties(total)
         return scope.freeze(outputs=(tensor, total))
 
     @cached_property

@@ -4,10 +4,11 @@ into a Program.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from sympy import Expr, Idx, Symbol, sympify
+from sympy import Expr, Idx, S, Symbol, sympify
 
 from symprop.equation import Equation, Fact, Origin, Recurrence, Reduce
 from symprop.errors import DeclarationError
@@ -35,7 +36,10 @@ class Scope:
     total[b] = Σ_k x[b, k]²
     """
 
-    def __init__(self) -> None:
+    def __init__(self, l1: Expr = S.Zero, l2: Expr = S.Zero) -> None:
+        self.penalties = (l1, l2)
+        """The penalties of weights whose layer has none of its own."""
+        self._terms: list[tuple[Expr, tuple[Idx, ...]]] = []
         self._tensors: dict[str, Tensor] = {}
         self._equations: list[Equation | Recurrence] = []
         self._facts: list[Fact] = []
@@ -47,7 +51,7 @@ class Scope:
         name: str,
         axes: tuple[Idx, ...] = (),
         role: Role = "intermediate",
-        init: str | float | None = None,
+        init: str | float | Callable[..., Any] | None = None,
     ) -> Tensor:
         """A new tensor; its name must not be taken."""
         if name in self._tensors:
@@ -75,6 +79,15 @@ class Scope:
     def fact(self, value: Expr, over: tuple[Idx, ...], equals: Expr, reason: str) -> None:
         """Declare that the sum of ``value`` over ``over`` equals ``equals``."""
         self._facts.append(Fact(value, over, sympify(equals, strict=True), reason))
+
+    def penalize(self, value: Expr, over: tuple[Idx, ...]) -> None:
+        """Add the sum of ``value`` over ``over`` to the loss, when that is declared."""
+        self._terms.append((value, over))
+
+    def add_penalties(self, loss: Tensor) -> None:
+        """Write the terms that layers have added to the loss."""
+        for value, over in self._terms:
+            self.define(loss[()], value, over, step="penalty")
 
     @contextmanager
     def layer(self, kind: str, numbered: bool = True) -> Iterator[int]:

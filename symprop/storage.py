@@ -82,6 +82,11 @@ def encode(value: Any) -> Any:
         return _encode_expression(value)
     if isinstance(value, numbers.Real):
         return int(value) if isinstance(value, numbers.Integral) else float(value)
+    if callable(value) and not is_dataclass(value):
+        raise ArgumentTypeError(
+            f"save: cannot store the function {getattr(value, '__name__', value)}: a file holds no "
+            "code; name an initializer, and give a learning rate as a schedule or an expression"
+        )
     name = type(value).__name__
     if CLASSES.get(name) is not type(value) or not is_dataclass(value):
         raise ArgumentTypeError(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from sympy import Expr, Idx, Indexed, IndexedBase, Integer, Symbol
 
@@ -55,7 +55,7 @@ class Tensor:
     name: str
     axes: tuple[Idx, ...] = ()
     role: Role = "intermediate"
-    init: str | float | None = None
+    init: str | float | Callable[..., Any] | None = None
     order: int = 0
 
     def __post_init__(self) -> None:

@@ -19,7 +19,7 @@ TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
 LEVELS = (
     ("errors",),
     ("printable",),
-    ("primitives",),
+    ("primitives", "settings"),
     ("tensor", "formula"),
     ("equation",),
     ("program",),
@@ -27,7 +27,7 @@ LEVELS = (
     ("layers", "initializers", "losses", "optimizers", "lowering", "steps", "kinks"),
     ("blocks", "loops", "schedule"),
     ("network", "printers", "backends", "derive"),
-    ("data", "history", "storage", "model", "check", "learner", "blame"),
+    ("data", "history", "learning_rate", "storage", "model", "check", "learner", "blame"),
     ("cli",),
 )
 """From the ground up; a file imports from its own level and those below, never from above."""

@@ -55,6 +55,17 @@ def sums_over_rows(plan: Schedule) -> tuple[Tensor, ...]:
     return tuple(t for t in plan.buffers if t.label in labels and t.shape[:1] != (BATCH,))
 
 
+def begun_before_rows(plan: Schedule) -> bool:
+    """Whether a sum over rows holds something before its first row: parts of it would not."""
+    begun: set[Symbol] = set()
+    for step in plan.steps:
+        if isinstance(step, Rows) and begun & {t.label for t in sums_over_rows(plan)} & written(step):
+            return True
+        if not isinstance(step, (Fill, Rows)):
+            begun |= written(step)
+    return False
+
+
 class TrainingBody(Body):
     """Writes the entry that trains; before its own arguments come LEADING and the whole data."""
 
@@ -127,14 +138,14 @@ class TrainingBody(Body):
 
     def _batch(self, loss: Symbol) -> Iterator[str]:
         """The lines for one batch."""
-        for steps in self._rounds():
+        rounds = list(self._rounds())
+        holding = [n for n, steps in enumerate(rounds) if any(loss in written(s) for s in steps)]
+        for number, steps in enumerate(rounds):
             yield from self._round(steps)
             yield "wait(barrier, threads)"
             yield from self._added(self._summed(steps))
-            if loss in self._summed(steps):
+            if number == holding[-1]:
                 yield from self._counted(loss)
-        if loss not in self._sums:
-            yield from self._counted(loss)
 
     def _counted(self, loss: Symbol) -> Iterator[str]:
         """The first thread adds the batch to the epoch's loss; it has added up the loss itself."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any, Protocol, runtime_checkable
 
 from symprop.errors import ArgumentError, ArgumentTypeError
+from symprop.primitives import Absolute
 from symprop.scope import Scope
+from symprop.settings import exact, setting
 from symprop.tensor import Tensor
 
 
@@ -26,6 +28,27 @@ def positive_integer(what: str, given: Any) -> int:
     if given.__index__() < 1:
         raise ArgumentError(f"{what}: expected at least 1, got {given}")
     return int(given.__index__())
+
+
+def penalty(what: str, given: Any) -> float | None:
+    """How much a penalty counts, at least 0; None for the network's."""
+    if given is not None:
+        setting(what, given, 0, low_included=True)
+    return None if given is None else float(given)
+
+
+def penalize(scope: Scope, weight: Tensor, l1: float | None, l2: float | None) -> None:
+    """Add l1 Σ|w| + l2 Σ w² over all elements w of a weight to the loss.
+
+    There is no ½, as in Keras: the gradient gains 2 l2 w + l1 sign(w), with sign(0) = 0. PyTorch's
+    ``weight_decay`` λ in plain SGD adds λ w to the gradient, so it is l2 = λ/2. None means the
+    network's.
+    """
+    own = zip((l1, l2), scope.penalties, strict=True)
+    first, second = (other if given is None else exact(given) for given, other in own)
+    w = weight[weight.axes]
+    if first or second:
+        scope.penalize(first * Absolute(w) + second * w**2, weight.axes)
 
 
 def flag(what: str, given: Any) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 from sympy import Expr, Integer, sqrt
 
 from symprop.optimizers.base import Descent
-from symprop.optimizers.settings import exact
+from symprop.settings import exact
 from symprop.scope import Scope
 from symprop.tensor import Tensor
 

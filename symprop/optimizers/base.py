@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 from sympy import Expr, Integer, sqrt
 
 from symprop.optimizers.rates import STEP, formula_of, learning_rate, start_of, takes_numbers
-from symprop.optimizers.settings import exact, setting
+from symprop.settings import exact, setting
 from symprop.primitives import Absolute, Maximum, Minimum
 from symprop.scope import Scope
 from symprop.tensor import Tensor
@@ -136,21 +136,20 @@ def clipped_by_value(
 def clipped_by_norm(scope: Scope, gradients: tuple[Tensor, ...], bound: Expr) -> tuple[Tensor, ...]:
     """The gradients, all multiplied by bound / max(‖g‖, bound).
 
-    With M = max(bound, max |g|) and r = Σ(g/M)², which is at most the number of elements, the
-    factor is (bound/M) / max(√r, bound/M).
+    With M = max(bound, max |g|) and s = Σ(g/M)², which is at most the number of elements, the
+    factor is (bound/M) / max(√s, bound/M), and 1 exactly where ‖g‖ ≤ bound.
     """
     largest, squares, factor = (scope.tensor(name) for name in ("g_max", "g_squares", "g_factor"))
     scope.define(largest[()], bound, reduce="max", step="clipping by norm")
     for g in gradients:
         size = Absolute(g[g.axes])
         scope.define(largest[()], size, over=g.axes, reduce="max", step="clipping by norm")
-    for g in gradients:
-        share = (g[g.axes] / largest[()]) ** 2
-        scope.define(squares[()], share, over=g.axes, step="clipping by norm")
+    for g, ratio in zip(gradients, _like(scope, "r", gradients), strict=True):
+        at = g.axes
+        scope.define(ratio[at], g[at] / largest[()], step="clipping by norm")
+        scope.define(squares[()], ratio[at] ** 2, over=at, step="clipping by norm")
     share = bound / largest[()]
-    scope.define(
-        factor[()], share / Maximum(sqrt(squares[()]), share), step="clipping by norm"
-    )
+    scope.define(factor[()], share / Maximum(sqrt(squares[()]), share), step="clipping by norm")
     found = _like(scope, "g", gradients)
     for clipped, g in zip(found, gradients, strict=True):
         scope.define(clipped[g.axes], g[g.axes] * factor[()], step="clipping by norm")

@@ -21,7 +21,7 @@ from sympy import Expr, Symbol, cos, pi
 from symprop.activations import scalar_function
 from symprop.errors import ArgumentTypeError, DeclarationError
 from symprop.layers.base import positive_integer
-from symprop.optimizers.settings import exact, setting
+from symprop.settings import exact, setting
 from symprop.primitives import Greater, Minimum, Quotient, Select
 
 STEP = Symbol("t", integer=True, nonnegative=True)

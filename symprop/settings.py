@@ -1,4 +1,4 @@
-"""Settings of optimizers and learning rates, checked."""
+"""Numbers that a user sets, checked."""
 
 from __future__ import annotations
 
