@@ -29,8 +29,8 @@ from symprop.data import (
 from symprop.errors import ArgumentTypeError
 from symprop.history import History
 from symprop.initializers import drawn
-from symprop.learning_rate import current_rate, given_rates, rates_ahead, set_rate
 from symprop.layers.base import flag, positive_integer
+from symprop.learning_rate import current_rate, given_rates, rates_ahead, set_rate
 from symprop.losses import Labels
 from symprop.lowering import EVERYTHING, Lowering
 from symprop.network import Network

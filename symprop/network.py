@@ -19,7 +19,7 @@ from symprop.optimizers import optimizer
 from symprop.passes import simplify_gradients
 from symprop.printable import Printable
 from symprop.program import Program
-from symprop.scope import BATCH, Scope, index
+from symprop.scope import BATCH, PENALTY, Scope, index
 from symprop.settings import exact, setting
 from symprop.tensor import Tensor
 
@@ -87,8 +87,10 @@ class Network(Printable):
                 scope, tensor, name="yhat" if position == len(self.layers) else ""
             )
         with scope.layer("loss", numbered=False):
+            penalty = scope.penalty()
             _, total = self.loss.declare(scope, tensor)
-            scope.add_penalties(total)
+            if penalty is not None:
+                scope.define(total[()], penalty[()], step=PENALTY)
         return scope.freeze(outputs=(tensor, total))
 
     @cached_property
@@ -143,7 +145,11 @@ class Network(Printable):
         return self.forward.named(name)
 
     def derive(
-        self, detail: str = "standard", notation: str = "both", batch: bool | None = None
+        self,
+        detail: str = "standard",
+        notation: str = "both",
+        batch: bool | None = None,
+        optimizer: Any = "sgd",
     ) -> Derivation:
         """The derivation of backpropagation for this network.
 
@@ -151,12 +157,13 @@ class Network(Printable):
         chain rule and each step of algebra; ``"full"``, also every rule of differentiation and
         every Kronecker delta. ``notation``: ``"index"``, ``"matrix"`` or ``"both"``. ``batch``:
         True for a batch with samples in rows, False for one sample in columns, None for both.
+        ``optimizer``: that whose update is shown, by default plain gradient descent.
 
-        Raises ArgumentError for anything else.
+        Raises ArgumentError for anything else, and what an optimizer raises.
         """
         from symprop.derive import derive
 
-        return derive(self, detail, notation, batch)
+        return derive(self, detail, notation, batch, optimizer)
 
     @cached_property
     def symbols(self) -> SimpleNamespace:

@@ -14,7 +14,7 @@ function             value                derivative (the convention at the kink
 ``Absolute(u)``      |u|                  Sign(u), so 0 at u = 0
 ``Maximum(u, v)``    the larger           [u > v] for u, [u ≤ v] for v: a tie belongs to v
 ``Minimum(u, v)``    the smaller          [u < v] for u, [u ≥ v] for v: a tie belongs to v
-``Quotient(u, v)``   ⌊u/v⌋                0 everywhere
+``Floor(u, v)``      ⌊u/v⌋                0 everywhere
 ``Select(c, u, v)``  u if c ≠ 0, else v   Select(c, u′, v′): that of the branch taken
 ===================  ===================  ==================================================
 """
@@ -117,7 +117,7 @@ class Minimum(Function):
         return Greater(v, u) if argindex == 1 else GreaterEqual(u, v)
 
 
-class Quotient(Function):
+class Floor(Function):
     """⌊u/v⌋, how many whole times v goes into u; flat between its jumps, so its derivative is 0.
 
     It has both as arguments, for the floor of a product with 1/v would be one too low for some

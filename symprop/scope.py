@@ -15,6 +15,8 @@ from symprop.errors import DeclarationError
 from symprop.program import Program
 from symprop.tensor import Role, Tensor
 
+PENALTY = "penalty"
+"""The step of a loss that penalizes weights."""
 BATCH = Symbol("m", integer=True, positive=True)
 """The number of samples in a batch, known only when a program runs."""
 
@@ -84,10 +86,14 @@ class Scope:
         """Add the sum of ``value`` over ``over`` to the loss, when that is declared."""
         self._terms.append((value, over))
 
-    def add_penalties(self, loss: Tensor) -> None:
-        """Write the terms that layers have added to the loss."""
+    def penalty(self) -> Tensor | None:
+        """Write R, the sum of what layers have added to the loss; None if it is nothing."""
+        if not self._terms:
+            return None
+        total = self.tensor("R")
         for value, over in self._terms:
-            self.define(loss[()], value, over, step="penalty")
+            self.define(total[()], value, over, step=PENALTY)
+        return total
 
     @contextmanager
     def layer(self, kind: str, numbered: bool = True) -> Iterator[int]:

@@ -38,7 +38,7 @@ from symprop.optimizers import (
     WarmUp,
 )
 from symprop.optimizers.rates import STEP
-from symprop.primitives import Equal, Greater, GreaterEqual, Quotient
+from symprop.primitives import Equal, Floor, Greater, GreaterEqual
 
 if TYPE_CHECKING:
     from symprop.model import Model
@@ -55,7 +55,16 @@ CLASSES: dict[str, type] = {
 """The declarations that a file may hold."""
 FUNCTIONS: dict[str, Any] = {
     function.__name__: function
-    for function in (sympy.Add, sympy.Mul, sympy.Pow, *LOWERED, Greater, GreaterEqual, Equal, Quotient)
+    for function in (
+        sympy.Add,
+        sympy.Mul,
+        sympy.Pow,
+        *LOWERED,
+        Greater,
+        GreaterEqual,
+        Equal,
+        Floor,
+    )
 }
 CONSTANTS: dict[str, Expr] = {
     str(c): c for c in (sympy.pi, sympy.E, sympy.EulerGamma, sympy.GoldenRatio, sympy.Catalan)

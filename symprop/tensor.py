@@ -13,8 +13,15 @@ from sympy import Expr, Idx, Indexed, IndexedBase, Integer, Symbol
 from symprop.errors import DeclarationError, ShapeError
 
 Role = Literal[
-    *("input", "target", "parameter", "state", "counter", "scheduled", "noise"),
-    *("intermediate", "constant"),
+    "input",
+    "target",
+    "parameter",
+    "state",
+    "counter",
+    "scheduled",
+    "noise",
+    "intermediate",
+    "constant",
 ]
 ROLES: tuple[Role, ...] = get_args(Role)
 

@@ -221,7 +221,14 @@ class NumbaExecutable:
         parts = entry.parts(size)
         data = entry.data(x=batches.x, y=batches.y)
         drawn = [data[str(tensor.label)] for tensor in entry.batches]
-        every = (batches.rows, batches.order, batches.seeds, batches.rates, batches.losses, batches.done)
+        every = (
+            batches.rows,
+            batches.order,
+            batches.seeds,
+            batches.rates,
+            batches.losses,
+            batches.done,
+        )
         barrier = np.zeros(ROOM, np.int64)
         given = entry.training(self._arrays, size, parts)
 

@@ -141,7 +141,7 @@ class ScalarPrinter:
             return f"F({self.condition(node)})", ATOM
         if kind == "Absolute":
             return f"abs({self(node.args[0])})", ATOM
-        if kind == "Quotient":
+        if kind == "Floor":
             u, v = (self._at(argument, ATOM) for argument in node.args)
             return f"F(np.floor({u} / {v}))", ATOM
         if kind in ("Sign", "Maximum", "Minimum", "Select"):

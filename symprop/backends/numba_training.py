@@ -44,8 +44,8 @@ LEADING = (
 )
 """The parameters that every training has: the range of batches, counted through all epochs, the
 rows of a batch, all rows, an array for their order, seeds of the epochs, rates of the batches,
-losses of the epochs, how many batches are done; how many parts a batch has, which thread this is of how many, and where they wait
-for each other.
+losses of the epochs, how many batches are done; how many parts a batch has, which thread this is
+of how many, and where they wait for each other.
 """
 
 
@@ -59,7 +59,9 @@ def begun_before_rows(plan: Schedule) -> bool:
     """Whether a sum over rows holds something before its first row: parts of it would not."""
     begun: set[Symbol] = set()
     for step in plan.steps:
-        if isinstance(step, Rows) and begun & {t.label for t in sums_over_rows(plan)} & written(step):
+        if isinstance(step, Rows) and begun & {t.label for t in sums_over_rows(plan)} & written(
+            step
+        ):
             return True
         if not isinstance(step, (Fill, Rows)):
             begun |= written(step)

@@ -72,7 +72,7 @@ class _VectorPrinter(ScalarPrinter):
         kind = type(node).__name__
         if kind in CALLS and kind not in self._own and self._is_vector(node):
             raise NoVectorsError(f"{kind} has no vector form")
-        if kind == "Quotient" and self._is_vector(node):
+        if kind == "Floor" and self._is_vector(node):
             raise NoVectorsError("a quotient has no vector form")
         if type(node) in RELATIONS:
             return self._where(self.condition(node), self.literal(S.One), self.literal(S.Zero)), 3

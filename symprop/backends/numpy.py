@@ -278,7 +278,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "Greater": _compare(np.greater),
     "GreaterEqual": _compare(np.greater_equal),
     "Equal": _compare(np.equal),
-    "Quotient": lambda u, v: np.floor(np.real(u) / np.real(v)) + np.zeros_like(u),
+    "Floor": lambda u, v: np.floor(np.real(u) / np.real(v)) + np.zeros_like(u),
     "Sign": lambda u: np.sign(np.real(u)) + np.zeros_like(u),
     "Absolute": lambda u: np.where(np.real(u) < 0, -u, u),
     "Maximum": lambda u, v: np.where((np.real(u) <= np.real(v)) | np.isnan(v), v, u),
@@ -340,7 +340,7 @@ class NumpyExecutable:
                 with np.errstate(over="ignore"):
                     begin_epoch(batches.order, batches.rows, batches.seeds, epoch)
             rows = batches.order[batch * batches.size : (batch + 1) * batches.size]
-            rates = {label: batches.rates[number] for label in self._scheduled}
+            rates = dict.fromkeys(self._scheduled, batches.rates[number])
             after = self._run(self._step, x=batches.x[rows], y=batches.y[rows], **rates)
             self._values.update({label: after[label] for label in self._values})
             batches.losses[epoch] += float(after[str(self._loss.label)]) * len(rows)

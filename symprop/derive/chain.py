@@ -49,12 +49,26 @@ def _backbone(lookup: Lookup) -> list[Tensor]:
     """
     found = [lookup.loss]
     for delta in lookup.deltas[:MOST_LAYERS]:
-        outputs = [t for t in _reads(lookup, found[-1]) if t.label in lookup.forward.defined]
+        source = lookup.source(delta)
+        outputs = [t for t in _reads(lookup, found[-1]) if _leads_to(lookup, t, source)]
         if len(outputs) != 1 or lookup.is_zero(delta):
             return []
-        found += [outputs[0], lookup.source(delta)]
-    parameters = [t for t in _reads(lookup, found[-1]) if t.role == "parameter"]
+        found += [outputs[0], source]
+    parameters = [t for t in _reads(lookup, found[-1]) if len(lookup.readers[t.label]) == 1]
+    parameters = [t for t in parameters if t.role == "parameter"]
     return [*found, parameters[0]] if parameters and len(found) > 1 else []
+
+
+def _leads_to(lookup: Lookup, tensor: Tensor, source: Tensor) -> bool:
+    """Whether a tensor is computed from another one; a penalty of weights is from none."""
+    wanted, seen = [tensor], {tensor.label}
+    while wanted:
+        found = wanted.pop()
+        if found.label in lookup.forward.defined:
+            new = [t for t in _reads(lookup, found) if t.label not in seen]
+            seen.update(t.label for t in new)
+            wanted += new
+    return source.label in seen
 
 
 def _reads(lookup: Lookup, tensor: Tensor) -> list[Tensor]:

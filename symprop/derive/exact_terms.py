@@ -232,7 +232,7 @@ def _extreme(larger: bool) -> Callable[..., Term]:
     return build
 
 
-def _quotient(left: Expr, right: Expr) -> Term:
+def _floor(left: Expr, right: Expr) -> Term:
     u, v = compiled(left), compiled(right)
     return lambda point: math.floor(u(point) / v(point))
 
@@ -368,7 +368,7 @@ FORMS: dict[str, Callable[..., Term]] = {
     "Absolute": _absolute,
     "Maximum": _extreme(True),
     "Minimum": _extreme(False),
-    "Quotient": _quotient,
+    "Floor": _floor,
     "Select": _select,
     "Total": _total,
     "Largest": _largest,

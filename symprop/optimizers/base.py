@@ -9,9 +9,9 @@ from typing import Any, Protocol, runtime_checkable
 from sympy import Expr, Integer, sqrt
 
 from symprop.optimizers.rates import STEP, formula_of, learning_rate, start_of, takes_numbers
-from symprop.settings import exact, setting
 from symprop.primitives import Absolute, Maximum, Minimum
 from symprop.scope import Scope
+from symprop.settings import exact, setting
 from symprop.tensor import Tensor
 
 RATE, COUNT = "alpha", "t"
@@ -39,7 +39,7 @@ class Descent:
         g ← min(max(g, −v), v)                         clip_value v, each element by itself
         g ← g · c / max(‖g‖, c)                        clip_norm c, all parameters together
 
-    ``learning_rate`` is a number, a schedule, an expression or a function of the step t = 0, 1, 2, …
+    ``learning_rate`` is a number, a schedule, an expression or a function of the step t = 0, 1, …
     (see ``symprop.optimizers.rates``). ``clip_value`` comes first where both are given. ‖g‖ is the
     root of the sum of squares over all elements of all gradients; g is multiplied by min(1, c/‖g‖)
     exactly, as TensorFlow's ``clip_by_global_norm`` does (PyTorch's ``clip_grad_norm_`` adds 1e-6
@@ -117,8 +117,15 @@ class Descent:
 
     def __repr__(self) -> str:
         """As it is declared, without what is not asked for."""
-        told = ((f.name, getattr(self, f.name)) for f in fields(self))
-        return f"{type(self).__name__}({', '.join(f'{n}={v!r}' for n, v in told if v is not None)})"
+        order = sorted(fields(self), key=lambda f: f.kw_only)
+        told = [(f.name, getattr(self, f.name)) for f in order]
+        shown = (f"{name}={_shown(value)}" for name, value in told if value is not None)
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def _shown(value: Any) -> str:
+    """A setting; a function by its name, which is the same in every run."""
+    return value.__name__ if takes_numbers(value) and hasattr(value, "__name__") else repr(value)
 
 
 def clipped_by_value(

@@ -8,8 +8,8 @@ from sympy import Expr
 
 from symprop.errors import ArgumentError
 from symprop.optimizers.base import Descent
-from symprop.settings import exact
 from symprop.scope import Scope
+from symprop.settings import exact
 from symprop.tensor import Tensor
 
 

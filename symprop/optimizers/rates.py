@@ -21,8 +21,8 @@ from sympy import Expr, Symbol, cos, pi
 from symprop.activations import scalar_function
 from symprop.errors import ArgumentTypeError, DeclarationError
 from symprop.layers.base import positive_integer
+from symprop.primitives import Floor, Greater, Minimum, Select
 from symprop.settings import exact, setting
-from symprop.primitives import Greater, Minimum, Quotient, Select
 
 STEP = Symbol("t", integer=True, nonnegative=True)
 """The number of the step in a learning rate's formula, from 0."""
@@ -64,7 +64,7 @@ def _whole(expression: Expr) -> Expr:
     """⌊u/v⌋ as a quotient of whole numbers, and remainders by it."""
 
     def quotient(u: Expr) -> Expr:
-        return Quotient(*sympy.nsimplify(u, rational=True).as_numer_denom())
+        return Floor(*sympy.nsimplify(u, rational=True).as_numer_denom())
 
     found = expression.replace(sympy.Mod, lambda u, v: u - v * sympy.floor(u / v))
     return found.replace(sympy.floor, quotient)
@@ -125,7 +125,7 @@ def _traced(what: str, given: Callable[..., Any]) -> Expr | None:
         if not isinstance(value, Expr) or not value.free_symbols:
             return None
         return _expression(what, value)
-    except Exception:  # noqa: BLE001 (a function of the user's may raise anything for a symbol)
+    except Exception:  # a function of the user's may raise anything for a symbol
         return None
 
 
@@ -166,7 +166,7 @@ class StepDecay(Schedule):
         setting("StepDecay: factor", self.factor, 0, 1)
 
     def __call__(self, step: Any) -> Expr:
-        return exact(self.initial) * exact(self.factor) ** Quotient(_symbolic(step), self.steps)
+        return exact(self.initial) * exact(self.factor) ** Floor(_symbolic(step), self.steps)
 
 
 @dataclass(frozen=True)
@@ -199,8 +199,8 @@ class ExponentialDecay(Schedule):
 class CosineDecay(Schedule):
     """α(t) = α₁ + (α₀ − α₁)(1 + cos(π min(t, n)/n))/2: along half a cosine from α₀ to α₁.
 
-    ``initial`` is α₀, ``steps`` n, after which the rate stays at ``final`` α₁, 0 by default. Keras's
-    ``CosineDecay`` gives α₁ as a share of α₀; PyTorch's ``CosineAnnealingLR`` rises again.
+    ``initial`` is α₀, ``steps`` n, after which the rate stays at ``final`` α₁, 0 by default. Keras
+    gives α₁ as a share of α₀; PyTorch's ``CosineAnnealingLR`` rises again.
 
     Raises ArgumentError for α₀ ≤ 0, n < 1 or α₁ outside [0, α₀).
 
