@@ -340,7 +340,8 @@ class NumpyExecutable:
                 with np.errstate(over="ignore"):
                     begin_epoch(batches.order, batches.rows, batches.seeds, epoch)
             rows = batches.order[batch * batches.size : (batch + 1) * batches.size]
-            rates = dict.fromkeys(self._scheduled, batches.rates[number])
+            now = batches.rates[number] if len(batches.rates) else None
+            rates = dict.fromkeys(self._scheduled, now)
             after = self._run(self._step, x=batches.x[rows], y=batches.y[rows], **rates)
             self._values.update({label: after[label] for label in self._values})
             batches.losses[epoch] += float(after[str(self._loss.label)]) * len(rows)

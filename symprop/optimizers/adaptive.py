@@ -114,8 +114,8 @@ class Adam(Descent):
 
     w is a parameter, g = ∂L/∂w, m and v its running moments (start from 0), t the step, α the
     learning rate. The defaults are those of the paper. PyTorch computes the same; Keras has ε =
-    1e-7 and adds it before the correction: ε there is ε √(1 − β₂ᵗ) here. Of the keywords that every
-    optimizer has, see ``symprop.optimizers.base.Descent``.
+    1e-7 and adds it to √v before the correction, which is ε / √(1 − β₂ᵗ) here. Of the keywords that
+    every optimizer has, see ``symprop.optimizers.base.Descent``.
 
     Raises ArgumentError for α ≤ 0, β outside [0, 1) or ε ≤ 0.
 

@@ -117,7 +117,7 @@ class Descent:
 
     def __repr__(self) -> str:
         """As it is declared, without what is not asked for."""
-        order = sorted(fields(self), key=lambda f: f.kw_only)
+        order = sorted(fields(self), key=lambda f: f.name.startswith("clip_"))
         told = [(f.name, getattr(self, f.name)) for f in order]
         shown = (f"{name}={_shown(value)}" for name, value in told if value is not None)
         return f"{type(self).__name__}({', '.join(shown)})"
