@@ -78,8 +78,8 @@ def encode(value: Any) -> Any:
     Raises ArgumentTypeError for an object of a class that is not in the tables.
 
     >>> encode(SGD(0.1))
-    {'class': 'SGD', 'fields': {'learning_rate': 0.1, 'momentum': 0.0, 'nesterov': False, \
-'clip_norm': None, 'clip_value': None}}
+    {'class': 'SGD', 'fields': {'learning_rate': 0.1, 'clip_norm': None, \
+'clip_value': None, 'momentum': 0.0, 'nesterov': False}}
     >>> encode(ARGUMENT + 1)
     {'function': 'Add', 'arguments': [{'rational': ['1', '1']}, {'symbol': 'z'}]}
     """

@@ -32,7 +32,7 @@ class Adagrad(Descent):
     >>> from symprop import Dense, Network
     >>> print(Network([Dense(1, bias=False)], inputs=1, loss="mse").update("adagrad"))
     s_W1[j, k] ← s_W1[j, k] + (∂L/∂W1[j, k])²
-    W1[j, k] ← W1[j, k] - α·∂L/∂W1[j, k]/(√(s_W1[j, k]) + 1e-10)
+    W1[j, k] ← W1[j, k] - α/(√(s_W1[j, k]) + 1e-10)·∂L/∂W1[j, k]
     """
 
     accumulator: float = 0.0
@@ -74,8 +74,8 @@ class RMSProp(Descent):
 
     >>> from symprop import Dense, Network
     >>> print(Network([Dense(1, bias=False)], inputs=1, loss="mse").update("rmsprop"))
-    v_W1[j, k] ← 9/10·v_W1[j, k] + 1/10·(∂L/∂W1[j, k])²
-    W1[j, k] ← W1[j, k] - α·∂L/∂W1[j, k]/(√(v_W1[j, k]) + 1e-8)
+    v_W1[j, k] ← 9/10·v_W1[j, k] + (∂L/∂W1[j, k])²/10
+    W1[j, k] ← W1[j, k] - α/(√(v_W1[j, k]) + 1e-8)·∂L/∂W1[j, k]
     """
 
     learning_rate: Any = 0.001
@@ -187,7 +187,7 @@ class AdamW(Adam):
     >>> from symprop import Dense, Network
     >>> print(Network([Dense(1, bias=False)], inputs=1, loss="mse").update(AdamW()).flat[-1])
     ... # doctest: +ELLIPSIS
-    W1[j, k] ← (1 - α/100)·W1[j, k] - α·m_W1[j, k]/(correction_m·(√(v_W1[j, k]/correction_v) + ...
+    W1[j, k] ← W1[j, k]·(1 - α/100) - α·m_W1[j, k]/(correction_m·(√(v_W1[j, k]/correction_v) + ...
     """
 
     weight_decay: float = 0.01
