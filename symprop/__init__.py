@@ -7,20 +7,37 @@ from symprop.flow import gradient_flow
 from symprop.layers import Activation, BatchNorm, Dense, Dropout, Residual
 from symprop.losses import prediction, target
 from symprop.network import Network
-from symprop.optimizers import SGD, Adam
+from symprop.optimizers import (
+    SGD,
+    Adagrad,
+    Adam,
+    AdamW,
+    CosineDecay,
+    ExponentialDecay,
+    RMSProp,
+    StepDecay,
+    WarmUp,
+)
 from symprop.storage import load
 
 __version__ = "0.1.0"
 __all__ = [
     "SGD",
     "Activation",
+    "Adagrad",
     "Adam",
+    "AdamW",
     "BatchNorm",
+    "CosineDecay",
     "Dense",
     "Dropout",
     "EarlyStopping",
+    "ExponentialDecay",
     "Network",
+    "RMSProp",
     "Residual",
+    "StepDecay",
+    "WarmUp",
     "check_backends",
     "check_gradients",
     "check_program",

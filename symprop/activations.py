@@ -46,6 +46,7 @@ from symprop.primitives import (
     KINKED,
     Absolute,
     Equal,
+    Floor,
     Greater,
     GreaterEqual,
     Maximum,
@@ -269,7 +270,7 @@ def _translate(node: Any, what: str) -> Any:
     ):
         return _translate(_in_base_functions(node, what), what)
     rule = REWRITES.get(type(node))
-    if rule is None and not isinstance(node, (sympy.Add, sympy.Mul, sympy.Pow, *LOWERED)):
+    if rule is None and not isinstance(node, (sympy.Add, sympy.Mul, sympy.Pow, Floor, *LOWERED)):
         raise DeclarationError(
             f"{what}: cannot compute {type(node).__name__} in {node}; "
             "use powers, exp, log, trigonometric and hyperbolic functions, erf, Abs, Min, Max, "

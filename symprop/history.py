@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from symprop.report import Recorder
 
+NO_METRICS = ("loss", "validation_loss", "learning_rate")
+
 
 @dataclass(frozen=True)
 class History:
@@ -46,10 +48,15 @@ class History:
         return self._series("validation_loss")
 
     @property
+    def learning_rate(self) -> list[float]:
+        """The learning rate of each epoch's last batch."""
+        return self._series("learning_rate")
+
+    @property
     def metrics(self) -> dict[str, list[float]]:
         """Everything else that was measured, by name, such as ``validation_accuracy``."""
         names = dict.fromkeys(name for record in self.records for name in record)
-        return {n: self._series(n) for n in names if n not in ("loss", "validation_loss")}
+        return {n: self._series(n) for n in names if n not in NO_METRICS}
 
     def plot(self, path: str | PathLike[str] | None = None) -> Figure:
         """A picture of the curves: loss, each metric, and the learning rate where it was recorded.
@@ -77,5 +84,6 @@ class History:
         parts = ", ".join(
             f"{name} {value:.4g}" if count == 1 else f"{name} {first[name]:.4g} → {value:.4g}"
             for name, value in last.items()
+            if name != "learning_rate"
         )
         return f"History({count} {'epoch' if count == 1 else 'epochs'}: {parts})"

@@ -80,7 +80,7 @@ def flattened(nest: Nest, program: Program) -> Nest | None:
         if found and tensor and subscripts_of(access) == nest.loops:
             if (
                 tensor.shape != tuple(map(extent, nest.loops))
-                or label_of(access) in program.gathers
+                or label_of(access) in program.integers
             ):
                 return None
             names[access] = access.base[(S.Zero,) * (len(nest.loops) - 1) + (one,)]

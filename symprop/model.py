@@ -13,7 +13,6 @@ import numpy as np
 
 from symprop.activations import known_name
 from symprop.backends import Array, Executable
-from symprop.backends.memory import copied
 from symprop.backends.noise import noise_source
 from symprop.callbacks import callback_list
 from symprop.data import (
@@ -27,14 +26,13 @@ from symprop.data import (
 )
 from symprop.errors import ArgumentError, ArgumentTypeError
 from symprop.history import History
-from symprop.initializers import INITIALIZERS
 from symprop.layers.base import flag, positive_integer
+from symprop.learning_rate import current_rate, set_rate
 from symprop.lowering import EVERYTHING, Lowering
 from symprop.metrics import RIGHT, Metric, confusion_matrix, measured, metric_functions
 from symprop.network import Network
-from symprop.optimizers import Optimizer
 from symprop.optimizers import optimizer as optimizer_object
-from symprop.tensor import Tensor
+from symprop.start import start_values, trained
 from symprop.training import Course, Measures, Plan, Progress
 from symprop.weights import weight_array
 
@@ -95,7 +93,7 @@ class Model:
         generator = np.random.default_rng(self.seed)
         if values is None:
             values = start_values(trained(network, self.optimizer), self.dtype, generator)
-        self._course = Course(dict(values), generator, self.seed)
+        self._course = Course(dict(values), generator, self.seed, self.optimizer)
 
     def fit(
         self,
@@ -323,6 +321,19 @@ class Model:
             self.values[name][...] = array
 
     @property
+    def learning_rate(self) -> float:
+        """The rate of the latest step; a constant one can be set, without compiling anew.
+
+        Raises ArgumentError or ArgumentTypeError where a new rate is out of range, and where the
+        rate follows a schedule.
+        """
+        return current_rate(self.values)
+
+    @learning_rate.setter
+    def learning_rate(self, rate: float) -> None:
+        set_rate(self.optimizer, self.values, rate)
+
+    @property
     def source(self) -> str:
         """The code that runs: generated source; for the backend "numpy" the program, as text."""
         return self._executable.source
@@ -381,29 +392,6 @@ class Model:
     def __repr__(self) -> str:
         count = sum(self.values[t.name].size for t in self.network.parameters)
         return f"Model({count:,} parameters, {self.optimizer}, {self.dtype}, {self.backend})"
-
-
-def trained(network: Network, optimizer: Optimizer) -> tuple[Tensor, ...]:
-    """What training changes: parameters and states."""
-    states = (network.statistics + network.update(optimizer)).with_role("state")
-    return (*network.parameters, *states)
-
-
-def start_values(
-    tensors: tuple[Tensor, ...], dtype: np.dtype[Any], generator: np.random.Generator
-) -> dict[str, Array]:
-    """Each tensor as its ``init`` says: an initializer's name, or a number.
-
-    Initializers draw in float64, so that a float32 model starts from the same parameters, rounded.
-    """
-    return {str(t.label): copied(_start_value(t, dtype, generator)) for t in tensors}
-
-
-def _start_value(tensor: Tensor, dtype: np.dtype[Any], generator: np.random.Generator) -> Array:
-    shape = tuple(int(size) for size in tensor.shape)
-    if isinstance(tensor.init, str):
-        return INITIALIZERS[tensor.init](shape, generator).astype(dtype)
-    return np.full(shape, tensor.init or 0.0, dtype)
 
 
 @contextmanager

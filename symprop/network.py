@@ -20,7 +20,8 @@ from symprop.optimizers import optimizer
 from symprop.passes import simplify_gradients
 from symprop.printable import Printable
 from symprop.program import Program
-from symprop.scope import BATCH, Scope, index
+from symprop.scope import BATCH, PENALTY, Scope, index
+from symprop.settings import exact, setting
 from symprop.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -42,6 +43,9 @@ class Network(Printable):
     ``symprop.target``, summed over outputs and averaged over the batch. Parameters are named by
     letter and layer: W1, b1, W2, b2, …
 
+    ``l1`` and ``l2`` add l1 Σ|W| + l2 ΣW² over the weights of every layer to the loss that is
+    trained, measured and reported, as in Keras; a layer's own l1 and l2 take their place.
+
     Raises DeclarationError, UnknownNameError, ArgumentError or ArgumentTypeError for what cannot be
     a network, ShapeError for tensors that are added and differ in shape.
 
@@ -56,16 +60,20 @@ class Network(Printable):
     layers: Sequence[Layer] | Callable[[Symbolic], Symbolic] | Graph
     inputs: int
     loss: Any
+    l1: float = 0.0
+    l2: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", _layers(self.layers))
         object.__setattr__(self, "inputs", positive_integer("Network: inputs", self.inputs))
         object.__setattr__(self, "loss", loss(self.loss))
+        for name in ("l1", "l2"):
+            setting(f"Network: {name}", getattr(self, name), 0, low_included=True)
         self.forward  # noqa: B018 (declared at once, so that shapes which do not fit are refused)
 
     def _declared(self, training: bool) -> tuple[Program, Program]:
         """The equations from x and y to ŷ and L, and what a training step assigns besides."""
-        scope = Scope(training)
+        scope = Scope(training, exact(self.l1), exact(self.l2))
         x = scope.tensor("x", (index("b", BATCH), index("k", self.inputs)), role="input")
         layers = _layers(self.layers)
         if isinstance(layers, Graph):
@@ -73,7 +81,10 @@ class Network(Printable):
         else:
             predicted = in_order(layers, scope, x, name="yhat")
         with scope.part("loss"):
+            penalty = scope.penalty()
             _, total = self.loss.declare(scope, predicted)
+            if penalty is not None:
+                scope.define(total[()], penalty[()], step=PENALTY)
         return scope.freeze(outputs=(predicted, total)), scope.freeze_updates()
 
     @cached_property
@@ -173,7 +184,11 @@ class Network(Printable):
         return self.forward.named(name)
 
     def derive(
-        self, detail: str = "standard", notation: str = "both", batch: bool | None = None
+        self,
+        detail: str = "standard",
+        notation: str = "both",
+        batch: bool | None = None,
+        optimizer: Any = "sgd",
     ) -> Derivation:
         """The derivation of backpropagation for this network.
 
@@ -181,13 +196,14 @@ class Network(Printable):
         chain rule and each step of algebra; ``"full"``, also every rule of differentiation and
         every Kronecker delta. ``notation``: ``"index"``, ``"matrix"`` or ``"both"``. ``batch``:
         True for a batch with samples in rows, False for one sample in columns, None for both.
+        ``optimizer``: that whose update is shown, by default plain gradient descent.
 
-        Raises ArgumentError for anything else, and for one sample of a network that normalizes over
-        the batch.
+        Raises ArgumentError for anything else, for one sample of a network that normalizes over the
+        batch, and what an optimizer raises.
         """
         from symprop.derive import derive
 
-        return derive(self, detail, notation, batch)
+        return derive(self, detail, notation, batch, optimizer)
 
     @cached_property
     def symbols(self) -> SimpleNamespace:

@@ -14,6 +14,7 @@ function             value                derivative (the convention at the kink
 ``Absolute(u)``      |u|                  Sign(u), so 0 at u = 0
 ``Maximum(u, v)``    the larger           [u > v] for u, [u ≤ v] for v: a tie belongs to v
 ``Minimum(u, v)``    the smaller          [u < v] for u, [u ≥ v] for v: a tie belongs to v
+``Floor(u, v)``      ⌊u/v⌋                0 everywhere
 ``Select(c, u, v)``  u if c ≠ 0, else v   Select(c, u′, v′): that of the branch taken
 ===================  ===================  ==================================================
 """
@@ -22,7 +23,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sympy import Expr, Function, Integer, S
+from sympy import Expr, Function, Integer, S, floor
 
 
 class Indicator(Function):
@@ -114,6 +115,23 @@ class Minimum(Function):
     def fdiff(self, argindex: int = 1) -> Expr:
         u, v = self.args
         return Greater(v, u) if argindex == 1 else GreaterEqual(u, v)
+
+
+class Floor(Function):
+    """⌊u/v⌋, how many whole times v goes into u; flat between its jumps, so its derivative is 0.
+
+    It has both as arguments, for the floor of a product with 1/v would be one too low for some
+    multiples of v.
+    """
+
+    nargs = 2
+
+    @classmethod
+    def eval(cls, u: Any, v: Any) -> Expr | None:
+        return floor(u / v) if u.is_number and v.is_number else None
+
+    def fdiff(self, argindex: int = 1) -> Expr:
+        return S.Zero
 
 
 class Select(Function):

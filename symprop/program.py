@@ -80,6 +80,11 @@ class Program(Printable):
         )
 
     @cached_property
+    def integers(self) -> frozenset[Symbol]:
+        """The labels of the tensors that hold whole numbers: those inside subscripts, counters."""
+        return self.gathers | {tensor.label for tensor in self.with_role("counter")}
+
+    @cached_property
     def assigned(self) -> frozenset[Symbol]:
         """The tensors that some equation assigns: they may hold another value later."""
         return frozenset(e.label for e in self.flat if e.reduce == "set")

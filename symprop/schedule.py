@@ -227,7 +227,7 @@ class _Planner:
     def statement(self, statement: Statement) -> None:
         """Join the nearest earlier nest over the same points that nothing in between forbids."""
         reach = REACH if self.target.lowering.fusion else 0
-        for item in reversed(self.items[len(self.items) - reach :]):
+        for item in reversed(self.items[max(0, len(self.items) - reach) :]):
             if isinstance(item, _Group) and item.takes(statement):
                 item.statements.append(statement)
                 return

@@ -4,17 +4,20 @@ into a Program.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from string import ascii_lowercase
+from typing import Any
 
-from sympy import Expr, Idx, Symbol, sympify
+from sympy import Expr, Idx, S, Symbol, sympify
 
 from symprop.equation import Equation, Fact, Origin, Recurrence, Reduce, flat
 from symprop.errors import DeclarationError
 from symprop.program import Program
 from symprop.tensor import Role, Tensor, label_of
 
+PENALTY = "penalty"
+"""The step of a loss that penalizes weights."""
 BATCH = Symbol("m", integer=True, positive=True)
 """The number of samples in a batch, known only when a program runs."""
 
@@ -39,8 +42,11 @@ class Scope:
     total[b] = Σ_k x[b, k]²
     """
 
-    def __init__(self, training: bool = True) -> None:
+    def __init__(self, training: bool = True, l1: Expr = S.Zero, l2: Expr = S.Zero) -> None:
         self.training = training
+        self.penalties = (l1, l2)
+        """The penalties of weights whose layer has none of its own."""
+        self._terms: list[tuple[Expr, tuple[Idx, ...]]] = []
         self._tensors: dict[str, Tensor] = {}
         self._equations: list[Equation | Recurrence] = []
         self._updates: list[Equation] = []
@@ -53,7 +59,7 @@ class Scope:
         name: str,
         axes: tuple[Idx, ...] = (),
         role: Role = "intermediate",
-        init: str | float | None = None,
+        init: str | float | Callable[..., Any] | None = None,
     ) -> Tensor:
         """A new tensor; its name must not be taken."""
         if name in self._tensors:
@@ -94,6 +100,19 @@ class Scope:
     def fact(self, value: Expr, over: tuple[Idx, ...], equals: Expr, reason: str) -> None:
         """Declare that the sum of ``value`` over ``over`` equals ``equals``."""
         self._facts.append(Fact(value, over, sympify(equals, strict=True), reason))
+
+    def penalize(self, value: Expr, over: tuple[Idx, ...]) -> None:
+        """Add the sum of ``value`` over ``over`` to the loss, when that is declared."""
+        self._terms.append((value, over))
+
+    def penalty(self) -> Tensor | None:
+        """Write R, the sum of what layers have added to the loss; None if it is nothing."""
+        if not self._terms:
+            return None
+        total = self.tensor("R")
+        for value, over in self._terms:
+            self.define(total[()], value, over, step=PENALTY)
+        return total
 
     @contextmanager
     def layer(self, kind: str, counted: bool = True) -> Iterator[int]:

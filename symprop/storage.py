@@ -40,8 +40,20 @@ from symprop.limits import TooLargeError, check_declaration
 from symprop.losses import LOSSES, Loss, loss, outputs, prediction, target
 from symprop.lowering import Lowering
 from symprop.network import Network
-from symprop.optimizers import SGD, Adam
-from symprop.primitives import Equal, Greater, GreaterEqual
+from symprop.optimizers import (
+    SGD,
+    Adagrad,
+    Adam,
+    AdamW,
+    CosineDecay,
+    ExponentialDecay,
+    RMSProp,
+    StepDecay,
+    WarmUp,
+)
+from symprop.optimizers.rates import STEP
+from symprop.primitives import Equal, Floor, Greater, GreaterEqual
+from symprop.start import trained, type_of
 from symprop.tensor import Tensor
 from symprop.training import Cut, Progress
 
@@ -52,18 +64,29 @@ CLASSES: dict[str, type] = {
     cls.__name__: cls
     for cls in (
         *(Network, Graph, Node, Dense, Activation, Dropout, BatchNorm, Residual, Merge),
-        *(Elementwise, Softmax, Loss, SGD, Adam, Lowering),
+        *(Elementwise, Softmax, Loss, Lowering),
+        *(SGD, Adagrad, RMSProp, Adam, AdamW),
+        *(StepDecay, ExponentialDecay, CosineDecay, WarmUp),
     )
 }
 """The declarations that a file may hold."""
 FUNCTIONS: dict[str, Any] = {
     function.__name__: function
-    for function in (sympy.Add, sympy.Mul, sympy.Pow, *LOWERED, Greater, GreaterEqual, Equal)
+    for function in (
+        sympy.Add,
+        sympy.Mul,
+        sympy.Pow,
+        *LOWERED,
+        Greater,
+        GreaterEqual,
+        Equal,
+        Floor,
+    )
 }
 CONSTANTS: dict[str, Expr] = {
     str(c): c for c in (sympy.pi, sympy.E, sympy.EulerGamma, sympy.GoldenRatio, sympy.Catalan)
 }
-SYMBOLS: dict[str, Symbol] = {str(s): s for s in (ARGUMENT, prediction, target, outputs)}
+SYMBOLS: dict[str, Symbol] = {str(s): s for s in (ARGUMENT, prediction, target, outputs, STEP)}
 
 
 def encode(value: Any) -> Any:
@@ -72,7 +95,8 @@ def encode(value: Any) -> Any:
     Raises ArgumentTypeError for an object of a class that is not in the tables.
 
     >>> encode(SGD(0.1))
-    {'class': 'SGD', 'fields': {'learning_rate': 0.1, 'momentum': 0.0, 'nesterov': False}}
+    {'class': 'SGD', 'fields': {'learning_rate': 0.1, 'clip_norm': None, \
+'clip_value': None, 'momentum': 0.0, 'nesterov': False}}
     >>> encode(ARGUMENT + 1)
     {'function': 'Add', 'arguments': [{'rational': ['1', '1']}, {'symbol': 'z'}]}
     """
@@ -84,6 +108,11 @@ def encode(value: Any) -> Any:
         return _encode_expression(value)
     if isinstance(value, numbers.Real):
         return int(value) if isinstance(value, numbers.Integral) else float(value)
+    if callable(value) and not is_dataclass(value):
+        raise ArgumentTypeError(
+            f"save: cannot store the function {getattr(value, '__name__', value)}: a file holds no "
+            "code; name an initializer, and give a learning rate as a schedule or an expression"
+        )
     name = type(value).__name__
     if CLASSES.get(name) is not type(value) or not is_dataclass(value):
         raise ArgumentTypeError(
@@ -247,7 +276,7 @@ def load(path: str | os.PathLike[str]) -> Model:
 
 def _restored(header: dict[str, Any], arrays: dict[str, Array]) -> Model:
     """The model of a file; its arrays are compared with the declaration before anything is made."""
-    from symprop.model import Model, trained
+    from symprop.model import Model
 
     declaration = header["declaration"]
     check_declaration(declaration)
@@ -258,7 +287,7 @@ def _restored(header: dict[str, Any], arrays: dict[str, Array]) -> Model:
     _check_arrays(arrays, trained(network, optimizer), dtype)
     prefix = "values/"
     values = {
-        name.removeprefix(prefix): copied(array.astype(dtype, copy=False))
+        name.removeprefix(prefix): copied(array)
         for name, array in arrays.items()
         if name.startswith(prefix)
     }
@@ -289,9 +318,10 @@ def _check_arrays(
         )
     for name, tensor in tensors.items():
         given, shape = found[name], tuple(int(size) for size in tensor.shape)
-        if (given.shape, given.dtype) != (shape, dtype):
+        kind = type_of(tensor, dtype)
+        if (given.shape, given.dtype) != (shape, kind):
             raise ModelFileError(
-                f"{tensor.label}: expected {dtype} of shape {shape}, "
+                f"{tensor.label}: expected {kind} of shape {shape}, "
                 f"found {given.dtype} of shape {given.shape}"
             )
 

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import Literal
+from typing import Any, Literal, get_args
 
 from sympy import Expr, Idx, Indexed, IndexedBase, Integer, Symbol
 
 from symprop.errors import DeclarationError, ShapeError
 
-Role = Literal["input", "target", "parameter", "state", "noise", "intermediate", "constant"]
-ROLES = ("input", "target", "parameter", "state", "noise", "intermediate", "constant")
+Role = Literal[
+    "input",
+    "target",
+    "parameter",
+    "state",
+    "counter",
+    "scheduled",
+    "noise",
+    "intermediate",
+    "constant",
+]
+ROLES: tuple[Role, ...] = get_args(Role)
 
 
 @lru_cache(maxsize=16384)
@@ -37,7 +47,8 @@ class Tensor:
 
     ``axes`` carry the extents (and the letters by which the axes are called when printed). ``role``
     says who gives the values: ``input`` and ``target`` the caller, ``parameter`` training,
-    ``state`` the optimizer, ``noise`` a generator afresh at each step, ``intermediate`` and
+    ``state`` the optimizer, ``counter`` too, in whole numbers, ``scheduled`` the caller for each
+    step of training, ``noise`` a generator afresh at each step, ``intermediate`` and
     ``constant`` equations; differentiation stops at a ``constant``. ``init`` names how a parameter
     or state starts. ``order`` is 0 for a declared tensor and positive for a cotangent; it keeps the
     cotangents of different derivatives apart, whatever users call their tensors.
@@ -51,7 +62,7 @@ class Tensor:
     name: str
     axes: tuple[Idx, ...] = ()
     role: Role = "intermediate"
-    init: str | float | None = None
+    init: str | float | Callable[..., Any] | None = None
     order: int = 0
 
     def __post_init__(self) -> None:

@@ -20,6 +20,8 @@ from symprop.data import TrainingData
 from symprop.divergence import Moment, divergence, finite, last_finite_step
 from symprop.errors import DivergenceError
 from symprop.history import History
+from symprop.learning_rate import given_rates, rates_ahead
+from symprop.optimizers import Optimizer
 
 if TYPE_CHECKING:
     from symprop.model import Model
@@ -104,13 +106,14 @@ class Plan:
 class Group:
     """Some epochs that compiled code trains on in one go, where nothing is to do between them.
 
-    ``start`` is the progress before them, ``records`` the length of the history, ``random`` the
-    generator's state.
+    ``start`` is the progress before them, ``rates`` the learning rate of each batch,
+    ``records`` the length of the history, ``random`` the generator's state.
     """
 
     start: Progress
     cut: Cut
     batches: Batches
+    rates: Array
     records: int
     random: Any
     pauses: bool
@@ -138,9 +141,13 @@ class Group:
         return max(0, begun - (self.cut.batch > 0)) if self.cut.shuffle else 0
 
     def losses(self, count: int) -> list[Record]:
-        """The record of each of the first epochs, its mean loss."""
-        sums = self.batches.losses[:count]
-        return [{"loss": loss} for loss in (sums / len(self.batches.rows)).tolist()]
+        """The record of each of the first epochs: loss, and rate of its last batch."""
+        means = self.batches.losses[:count] / len(self.batches.rows)
+        rates = self.rates[self.batches.per_epoch - 1 :: self.batches.per_epoch].tolist()
+        found = [{"loss": loss} for loss in means.tolist()]
+        for record, rate in zip(found, rates, strict=False):
+            record["learning_rate"] = rate
+        return found
 
 
 class Course:
@@ -150,8 +157,15 @@ class Course:
     out which.
     """
 
-    def __init__(self, values: dict[str, Array], generator: np.random.Generator, seed: int):
+    def __init__(
+        self,
+        values: dict[str, Array],
+        generator: np.random.Generator,
+        seed: int,
+        optimizer: Optimizer,
+    ):
         self._values, self.generator, self._seed = values, generator, seed
+        self._optimizer = optimizer
         self._history, self._progress = History(), Progress()
         self._group: Group | None = None
         self._left: Group | None = None
@@ -253,11 +267,21 @@ class Course:
             together = 1
         seeds = np.empty(together if plan.shuffle else 0, np.uint64)
         noise = noise_source(self._seed, start.step - cut.batch)
+        rates = rates_ahead(self._optimizer, self._values, together * cut.per_epoch - cut.batch)
+        rates = np.concatenate([np.zeros(cut.batch if len(rates) else 0), rates])
         batches = Batches.of(
-            data.x, data.y, data.rows, seeds, plan.batch_size, together, noise, data.weights
+            data.x,
+            data.y,
+            data.rows,
+            seeds,
+            plan.batch_size,
+            together,
+            noise,
+            given_rates(self._optimizer, rates),
+            data.weights,
         )
         random = self.generator.bit_generator.state
-        group = Group(start, cut, batches, len(self._history), random, plan.pauses)
+        group = Group(start, cut, batches, rates, len(self._history), random, plan.pauses)
         if cut.batch:
             seeds[:] = cut.seed or 0
             batches.losses[0], batches.done[0] = cut.loss, cut.batch

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import symprop
-from symprop.optimizers import SGD, Adam
+from symprop.optimizers import SGD, Adagrad, Adam, AdamW, RMSProp, StepDecay, WarmUp
 from sympy import Expr
 
 from programs import PROGRAMS, TIED, Array, Case, case, draw, tied_max_pool
@@ -102,6 +102,13 @@ PUBLIC: dict[str, Callable[[], Any]] = {
     "Adam": lambda: network().step(Adam(0.01)),
     "Activation": lambda: _layers(symprop.Activation("tanh")),
     "BatchNorm": lambda: _layers(symprop.BatchNorm()),
+    "Adagrad": lambda: network().step(Adagrad(0.01)),
+    "RMSProp": lambda: network().step(RMSProp(0.01, momentum=0.9)),
+    "AdamW": lambda: network().step(AdamW(0.01, clip_norm=1.0)),
+    "StepDecay": lambda: network().step(SGD(StepDecay(0.1, steps=100))),
+    "ExponentialDecay": lambda: network().step(SGD(symprop.ExponentialDecay(0.1, 100, 0.5))),
+    "CosineDecay": lambda: network().step(SGD(symprop.CosineDecay(0.1, steps=100))),
+    "WarmUp": lambda: network().step(SGD(WarmUp(10, then=0.1))),
     "Dense": lambda: network().gradients,
     "Dropout": lambda: _layers(symprop.Dropout(0.5)),
     "Residual": lambda: _layers(symprop.Residual([symprop.Dense(2)])),

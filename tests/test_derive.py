@@ -7,13 +7,14 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import sympy
-from symprop import Dense, Network
+from symprop import SGD, Adam, CosineDecay, Dense, Network, StepDecay, WarmUp
 from symprop.derive import Derivation
-from symprop.errors import ArgumentError
+from symprop.errors import ArgumentError, DerivationError
 from symprop.tensor import label_of
 
 SECTIONS = (
@@ -258,3 +259,39 @@ GOLDEN = {
 @pytest.mark.parametrize("name", GOLDEN)
 def test_golden_derivation(name: str, detail: str, golden: Callable[[str, str], None]) -> None:
     golden(f"{name}_{detail}.txt", f"{GOLDEN[name].derive(detail)}\n")
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        *("momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"),
+        SGD(CosineDecay(0.1, steps=100), clip_norm=1.0),
+        Adam(WarmUp(10, then=StepDecay(0.1, steps=3)), clip_value=0.1),
+    ],
+    ids=str,
+)
+def test_the_update_of_every_optimizer_is_shown_and_holds(optimizer):
+    net = Network([Dense(3, "tanh"), Dense(2)], inputs=2, loss="mse")
+    derivation = net.derive(optimizer=optimizer)
+    told = {str(e.label) for step in derivation.steps for e in step.equations}
+    assert {str(e.label) for e in net.update(optimizer).flat} <= told
+    assert "←" in str(derivation)
+    assert r"\gets" in derivation.latex() or r"\leftarrow" in derivation.latex()
+    derivation.verify(points=1)
+
+
+def test_an_update_with_a_wrong_sign_does_not_hold():
+    net = Network([Dense(2)], inputs=2, loss="mse")
+    derivation = net.derive(optimizer="adam")
+    (place,) = (n for n, s in enumerate(derivation.steps) if str(s.before) == "m_W1[j, k]")
+    step = derivation.steps[place]
+    wrong = (*derivation.steps[:place], replace(step, after=-step.after))
+    with pytest.raises(DerivationError, match="update does not hold"):
+        replace(derivation, steps=(*wrong, *derivation.steps[place + 1 :])).verify(points=1)
+
+
+def test_the_update_is_named_and_that_of_descent_is_as_by_default():
+    net = Network([Dense(2)], inputs=2, loss="mse")
+    assert "Update by Adam\n" in str(net.derive(optimizer="adam"))
+    assert str(net.derive(optimizer="sgd")) == str(net.derive())
+    assert net.derive(optimizer="adam").worked([1, 2], [1, 2]).updated.keys() == {"W1", "b1", "L"}

@@ -121,6 +121,7 @@ def test_every_array_has_the_models_type(backend, dtype):
     model = classifier(dtype=dtype, backend=backend)
     model.fit(X, CLASSES, validation=(X, CLASSES))
     _, gradients = model.loss_and_gradients(X, CLASSES)
+    assert model.values.pop("t").dtype == np.int64  # counts steps
     arrays = [*model.values.values(), *gradients.values(), model.predict(X)]
     assert {array.dtype.name for array in arrays} == {dtype}
 

@@ -6,7 +6,7 @@ import fractions
 
 import numpy as np
 import pytest
-from symprop import SGD, Adam
+from symprop import SGD, Adagrad, Adam, AdamW, RMSProp
 from symprop.backends.numpy import run
 from symprop.errors import ArgumentError, ArgumentTypeError, UnknownNameError
 from symprop.optimizers import optimizer
@@ -40,23 +40,47 @@ def adam(rate=0.001, first=0.9, second=0.999, epsilon=1e-8):
     return path
 
 
-def steps_of(given):
-    """The parameter after each of ten steps, its state carried over."""
-    scope, i = Scope(), index("i", 4)
+def steps_of(given, start=None, count=STEPS, slope=lambda w, step: gradients()[step]):
+    """The parameter after each step, its state carried over."""
+    scope, i = Scope(), index("i", 4 if start is None else len(start))
     w, g = scope.tensor("w", (i,), role="parameter"), scope.tensor("g", (i,), role="input")
     given.update(scope, (w,), (g,))
     program = scope.freeze((w,))
-    states = {t.name: t for t in program.with_role("state")}
+    states = {t.name: t for t in program.tensors if t.role in ("state", "counter")}
     values = {name: np.full([int(n) for n in t.shape], t.init) for name, t in states.items()}
-    values["w"], path = draw(3, 4), []
-    for gradient in gradients():
+    values["w"], path = draw(3, 4) if start is None else start, []
+    for step in range(count):
+        gradient = slope(values["w"], step)
         after = run(program, {**values, "g": gradient})
         values = {name: after[name] for name in values}
         path.append(values["w"])
     return path
 
 
+def adagrad(rate=0.01, start=0.0, epsilon=1e-10):
+    w, s, path = draw(3, 4), np.full(4, start), []
+    for g in gradients():
+        s = s + g * g
+        w = w - rate * g / (np.sqrt(s) + epsilon)
+        path.append(w)
+    return path
+
+
+def rmsprop(rate=0.001, rho=0.9, epsilon=1e-8, momentum=0.0):
+    w, v, u, path = draw(3, 4), np.zeros(4), np.zeros(4), []
+    for g in gradients():
+        v = rho * v + (1 - rho) * g * g
+        u = momentum * u + g / (np.sqrt(v) + epsilon)
+        w = w - rate * u
+        path.append(w)
+    return path
+
+
 CASES = {
+    "adagrad": (Adagrad(), adagrad()),
+    "adagrad-settings": (Adagrad(0.1, accumulator=0.2, epsilon=0.5), adagrad(0.1, 0.2, 0.5)),
+    "rmsprop": (RMSProp(), rmsprop()),
+    "rmsprop-momentum": (RMSProp(0.1, 0.8, 0.5, 0.7), rmsprop(0.1, 0.8, 0.5, 0.7)),
     "sgd": (SGD(0.1), sgd(0.1)),
     "momentum": (SGD(0.1, momentum=0.9), sgd(0.1, 0.9)),
     "nesterov": (SGD(0.1, momentum=0.9, nesterov=True), sgd(0.1, 0.9, nesterov=True)),
@@ -116,6 +140,11 @@ def test_the_learning_rate_is_a_state_that_can_be_changed():
         (lambda: Adam(0.1, 1.0), "Adam: beta_1: expected at least 0 and less than 1, got 1.0"),
         (lambda: Adam(0.1, 0.9, 2), "Adam: beta_2: expected at least 0 and less than 1, got 2"),
         (lambda: Adam(epsilon=0), "Adam: epsilon: expected more than 0, got 0"),
+        (lambda: SGD(clip_norm=0), "SGD: clip_norm: expected more than 0, got 0"),
+        (lambda: Adam(clip_value=-1), "Adam: clip_value: expected more than 0, got -1"),
+        (lambda: AdamW(weight_decay=-1), "AdamW: weight_decay: expected at least 0, got -1"),
+        (lambda: RMSProp(rho=1), "RMSProp: rho: expected at least 0 and less than 1, got 1"),
+        (lambda: Adagrad(accumulator=-1), "Adagrad: accumulator: expected at least 0, got -1"),
     ],
 )
 def test_a_setting_outside_its_range_is_refused(make, message):
@@ -124,9 +153,9 @@ def test_a_setting_outside_its_range_is_refused(make, message):
     assert str(caught.value) == message
 
 
-@pytest.mark.parametrize("given", ["0.1", None, True, 1j, [0.1]])
+@pytest.mark.parametrize("given", ["0.1", None, True, 1j, [0.1], SGD])
 def test_a_setting_that_is_no_number_is_refused(given):
-    with pytest.raises(ArgumentTypeError, match="SGD: learning_rate: expected a number, got"):
+    with pytest.raises(ArgumentTypeError, match="SGD: learning_rate: expected a number, a sched"):
         SGD(given)
 
 
@@ -138,11 +167,17 @@ def test_any_real_number_is_a_setting(given):
 def test_an_optimizer_by_name_has_its_defaults():
     assert optimizer("sgd") == SGD()
     assert optimizer("adam") == Adam()
+    assert optimizer("momentum") == SGD(momentum=0.9)
+    assert optimizer("nesterov") == SGD(momentum=0.9, nesterov=True)
+    others = {"adagrad": Adagrad(), "rmsprop": RMSProp(), "adamw": AdamW()}
+    assert {name: optimizer(name) for name in others} == others
     given = SGD(0.3)
     assert optimizer(given) is given
 
 
-@pytest.mark.parametrize(("given", "near"), [("Adam", "adam"), ("SGD", "sgd"), ("rmsprop", None)])
+@pytest.mark.parametrize(
+    ("given", "near"), [("Adam", "adam"), ("SGD", "sgd"), ("rmspropp", "rmsprop")]
+)
 def test_an_unknown_optimizer_is_refused(given, near):
     with pytest.raises(UnknownNameError) as caught:
         network().update(given)

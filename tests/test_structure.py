@@ -19,7 +19,7 @@ TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
 LEVELS = (
     ("errors",),
     ("printable", "mnist"),
-    ("primitives",),
+    ("primitives", "settings"),
     ("tensor", "formula"),
     ("equation",),
     ("program",),
@@ -27,8 +27,8 @@ LEVELS = (
     ("layers", "initializers", "losses", "optimizers", "lowering", "steps", "kinks", "limits"),
     ("blocks", "loops", "schedule"),
     ("network", "printers", "backends", "derive"),
-    ("archive", "metrics", "history", "callbacks"),
-    ("data", "weights", "divergence", "training"),
+    ("archive", "metrics", "history", "callbacks", "learning_rate"),
+    ("data", "weights", "divergence", "start", "training"),
     ("storage", "model", "check", "learner", "blame", "flow", "plots"),
     ("cli", "report"),
 )

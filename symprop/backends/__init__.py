@@ -19,6 +19,8 @@ from symprop.tensor import Tensor
 Array = np.ndarray[Any, Any]
 NO_NOISE = np.zeros(2, np.uint64)
 """What noise is drawn from where there is none to draw."""
+NO_RATES = np.empty(0)
+"""Where no learning rates are given."""
 
 
 Value = TypeVar("Value")
@@ -50,13 +52,15 @@ class Batches:
     are no ``seeds``; its last batch may be shorter. ``order`` holds that of the current epoch,
     ``losses`` the sum over its batches of batch loss times batch rows, ``done`` how many batches
     have been trained on. ``noise`` holds the key of the model's noise and how many batches it was
-    trained on before these. ``weights`` holds a number for each of x's rows, for a weighted loss.
+    trained on before these. ``weights`` holds a number for each of x's rows, for a weighted loss,
+    ``rates`` the learning rate of every batch where the caller gives it.
     """
 
     x: Array
     y: Array
     rows: Array
     seeds: Array
+    rates: Array
     size: int
     order: Array
     losses: Array
@@ -74,11 +78,13 @@ class Batches:
         size: int,
         epochs: int,
         noise: Array = NO_NOISE,
+        rates: Array = NO_RATES,
         weights: Array | None = None,
     ) -> Batches:
         """Batches for so many epochs, none of them begun."""
         order, done = np.empty_like(rows), np.zeros(1, np.int64)
-        return cls(x, y, rows, seeds, size, order, np.zeros(epochs), done, noise, weights)
+        losses = np.zeros(epochs)
+        return cls(x, y, rows, seeds, rates, size, order, losses, done, noise, weights)
 
     @property
     def data(self) -> dict[str, Array]:

@@ -44,7 +44,7 @@ from symprop.tensor import Tensor
 
 WORK, LEAST_ROWS = 1 << 19, 64
 """About how many numbers the buffers of a prediction or loss hold: rows are taken in pieces."""
-UPDATED = ("parameter", "state")
+UPDATED = ("parameter", "state", "counter")
 
 
 def run(
@@ -233,7 +233,14 @@ class NumbaExecutable:
         parts = entry.parts(size)
         data = entry.data(**batches.data)
         picked = [data[str(tensor.label)] for tensor in entry.batches]
-        every = (batches.rows, batches.order, batches.seeds, batches.losses, batches.done)
+        every = (
+            batches.rows,
+            batches.order,
+            batches.seeds,
+            batches.rates,
+            batches.losses,
+            batches.done,
+        )
         noise = (batches.noise,) if entry.program.with_role("noise") else ()
         barrier = np.zeros(ROOM, np.int64)
         given = entry.training(self._arrays, size, parts)

@@ -157,7 +157,7 @@ class Body:
     def _arrays(self) -> dict[Symbol, Tensor]:
         """The arrays of floating-point numbers that an entry is called with, by label."""
         every = (*self.plan.given, *self.plan.buffers, *self.plan.local)
-        return {t.label: t for t in every if t.label not in self.program.gathers}
+        return {t.label: t for t in every if t.label not in self.program.integers}
 
     def _view(self, piece: Piece | None) -> tuple[str, tuple[str, ...]] | None:
         """The function that makes an array of an address, and the sizes that it is given."""

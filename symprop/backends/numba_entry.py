@@ -15,7 +15,7 @@ from symprop.backends import Array, memory
 from symprop.backends.memory import Life
 from symprop.backends.numba_body import batch_tensors, block_rows
 from symprop.backends.numba_tables import Signature
-from symprop.backends.numba_training import sums_over_rows
+from symprop.backends.numba_training import begun_before_rows, sums_over_rows
 from symprop.backends.numba_vector import LANES
 from symprop.backends.numpy import Evaluator
 from symprop.errors import DataError
@@ -24,6 +24,7 @@ from symprop.passes import lower
 from symprop.passes.layout import Layout, laid_out, layout
 from symprop.passes.orient import orient
 from symprop.passes.prune import prune
+from symprop.passes.rows_first import rows_first
 from symprop.passes.stabilize import EXACT_SLOPES, RULES
 from symprop.program import Program
 from symprop.schedule import Target, schedule
@@ -181,7 +182,7 @@ class Entry:
         rules = EXACT_SLOPES if lowering.exact_slopes else RULES
         lowered = laid_out(lower(program, tuple(outputs), rules), stored)
         outputs = lowered.outputs
-        lowered = oriented(prune(lowered), target)
+        lowered = oriented(rows_first(prune(lowered), BATCH), target)
         data = frozenset(t.label for t in lowered.tensors if t.role in ("input", "target"))
         if gathers:
             noise = (tensor.label for tensor in lowered.with_role("noise"))
@@ -192,7 +193,7 @@ class Entry:
         kept = {tensor.label for tensor in outputs}
         shared = lowering.shared_memory
         lives = {t: memory.lives(self.plan, kept, t) if shared else {} for t in (False, True)}
-        self.work = Work(self.plan, dtype, lowered.gathers, lives)
+        self.work = Work(self.plan, dtype, lowered.integers, lives)
         self._unsafe = unsafe(self.program)
         self.signature = Signature(())  # that of the generated function, once there is one
 
@@ -224,6 +225,8 @@ class Entry:
         most = self._lowering.threads or processors()
         products = (step for step in self.plan.steps if isinstance(step, Gemm))
         if not all(step.vectors for step in products):  # BLAS has threads of its own
+            return 1
+        if begun_before_rows(self.plan):
             return 1
         paying = effort(self.plan, rows, LANES[self.dtype.name]) // WORTH_A_THREAD
         return max(1, min(most, MOST_THREADS, rows // LEAST_SHARE, paying))

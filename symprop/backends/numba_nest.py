@@ -160,7 +160,8 @@ class NestWriter:
         return subscript(node, self._integer_leaf)
 
     def _integer_leaf(self, leaf: Expr) -> str:
-        return self._element(leaf) if isinstance(leaf, Indexed) else self._token(leaf)
+        held = isinstance(leaf, Indexed) or leaf in self._program.by_label
+        return self._element(leaf) if held else self._token(leaf)
 
     def _element(self, access: Expr) -> str:
         """The text of an element of an array."""
@@ -197,7 +198,7 @@ class NestWriter:
         if isinstance(access, Idx) or access in self._program.sizes:
             return f"F({self._token(access)})"
         text = self._element(access)
-        return f"F({text})" if label_of(access) in self._program.gathers else text
+        return f"F({text})" if label_of(access) in self._program.integers else text
 
     def _depth(self, access: Expr) -> int:
         """The loop where an element is known; what the nest writes is read at the point itself."""
@@ -244,7 +245,11 @@ class NestWriter:
 
     def _statement(self, number: int, statement: Statement, value: Expr, read: bool) -> None:
         depth, inner = self._nest.depth(statement), self._lines[-1]
-        if depth < len(self._nest.loops):
+        if statement.label in self._program.integers:
+            element = self._element(statement.target)
+            inner.append(f"{element} = {self._integer(statement.value)}")
+            inner += [f"r_{number} = F({element})"] if read else []
+        elif depth < len(self._nest.loops):
             self._reduction(f"s_{number}", statement, value, depth)
         elif statement.reduce == "max" and not statement.fresh:
             name, element = self._local_of(value), self._element(statement.target)

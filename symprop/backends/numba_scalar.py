@@ -146,6 +146,9 @@ class ScalarPrinter:
             return f"F({self.condition(node)})", ATOM
         if kind == "Absolute":
             return f"abs({self(node.args[0])})", ATOM
+        if kind == "Floor":
+            u, v = (self._at(argument, ATOM) for argument in node.args)
+            return f"F(np.floor({u} / {v}))", ATOM
         if kind in ("Sign", "Maximum", "Minimum", "Select"):
             return self._choice(kind, node), 0
         raise LoweringError(f"{kind} cannot be compiled: {node}")

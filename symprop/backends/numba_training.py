@@ -40,13 +40,13 @@ from symprop.steps import (
 from symprop.tensor import Tensor, extent, subscripts_of
 
 LEADING = (
-    *("first", "last", "stride", "rows_all", "order", "seeds", "losses", "done"),
+    *("first", "last", "stride", "rows_all", "order", "seeds", "rates", "losses", "done"),
     *("parts", "thread", "threads", "barrier"),
 )
 """The parameters that every training has: the range of batches, counted through all epochs, the
-rows of a batch, all rows, an array for their order, seeds and losses of the epochs, how many
-batches are done; how many parts a batch has, which thread this is of how many, and where they wait
-for each other.
+rows of a batch, all rows, an array for their order, seeds of the epochs, rates of the batches,
+losses of the epochs, how many batches are done; how many parts a batch has, which thread this is
+of how many, and where they wait for each other.
 """
 
 
@@ -54,6 +54,19 @@ def sums_over_rows(plan: Schedule) -> tuple[Tensor, ...]:
     """The sums that grow from block to block: each part of a batch has its own."""
     labels = {label for step in plan.steps if isinstance(step, Rows) for label in written(step)}
     return tuple(t for t in plan.buffers if t.label in labels and t.shape[:1] != (BATCH,))
+
+
+def begun_before_rows(plan: Schedule) -> bool:
+    """Whether a sum over rows holds something before its first row: parts of it would not."""
+    begun: set[Symbol] = set()
+    for step in plan.steps:
+        if isinstance(step, Rows) and begun & {t.label for t in sums_over_rows(plan)} & written(
+            step
+        ):
+            return True
+        if not isinstance(step, (Fill, Rows)):
+            begun |= written(step)
+    return False
 
 
 class TrainingBody(Body):
@@ -120,18 +133,27 @@ class TrainingBody(Body):
         yield f"{INDENT}active = parts_used({m}, parts)"
         for n, tensor in enumerate(self.program.with_role("noise")):
             yield f"{INDENT}key_{n} = noise_key(noise, step, {tensor_number(tensor)})"
+        yield from (INDENT + line for line in self._scheduled())
         yield from loop
+
+    def _scheduled(self) -> Iterator[str]:
+        """What has a number of its own for each batch takes it."""
+        found = [self._names[tensor.label] for tensor in self.program.with_role("scheduled")]
+        if found:
+            yield "if thread == 0:"
+            yield from (f"{INDENT}{name}[0] = rates[step]" for name in found)
+            yield "wait(barrier, threads)"
 
     def _batch(self, loss: Symbol) -> Iterator[str]:
         """The lines for one batch."""
-        for steps in self._rounds():
+        rounds = list(self._rounds())
+        holding = [n for n, steps in enumerate(rounds) if any(loss in written(s) for s in steps)]
+        for number, steps in enumerate(rounds):
             yield from self._round(steps)
             yield "wait(barrier, threads)"
             yield from self._added(self._summed(steps))
-            if loss in self._summed(steps):
+            if number == holding[-1]:
                 yield from self._counted(loss)
-        if loss not in self._sums:
-            yield from self._counted(loss)
 
     def _counted(self, loss: Symbol) -> Iterator[str]:
         """The first thread adds the batch to the epoch's loss; it has added up the loss itself."""

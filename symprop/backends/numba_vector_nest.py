@@ -72,6 +72,8 @@ class _VectorPrinter(ScalarPrinter):
         kind = type(node).__name__
         if kind in CALLS and kind not in self._own and self._is_vector(node):
             raise NoVectorsError(f"{kind} has no vector form")
+        if kind == "Floor" and self._is_vector(node):
+            raise NoVectorsError("a quotient has no vector form")
         if type(node) in RELATIONS:
             return self._where(self.condition(node), self.literal(S.One), self.literal(S.Zero)), 3
         return super()._function(node)
@@ -131,7 +133,7 @@ class _VectorWriter(NestWriter):
         others = (s for n, s in enumerate(subscripts) if n != last)
         if not one_by_one or any(self._along in indices(s) for s in others):
             raise NoVectorsError(f"{access} does not lie along {self._along}")
-        if label_of(access) in self._program.gathers:
+        if label_of(access) in self._program.integers:
             raise NoVectorsError(f"{access} holds whole numbers")
         return True
 

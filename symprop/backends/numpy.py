@@ -88,7 +88,7 @@ def start_array(
     if label in arrays:
         array = (
             _whole_numbers(label, arrays[label])
-            if tensor.label in program.gathers
+            if tensor.label in program.integers
             else np.array(arrays[label], dtype=dtype)
         )
         if array.shape != shape:
@@ -103,11 +103,11 @@ def start_array(
 
 
 def _whole_numbers(label: str, given: Any) -> Array:
-    """The array of a tensor that is used as a subscript."""
+    """The array of a tensor of whole numbers: a subscript or a counter."""
     array = np.asarray(np.real(given)).astype(np.int64)
     if (array != given).any():
         raise DataError(
-            f"{label}: expected whole numbers, as it is used as a subscript, got {given}"
+            f"{label}: expected whole numbers, as it is a subscript or a counter, got {given}"
         )
     return array
 
@@ -152,7 +152,9 @@ def _grids(extents: list[int]) -> Iterator[tuple[Array, ...]]:
 
 
 def _put(equation: Equation, target: Array, evaluate: Evaluator, shape: tuple[int, ...]) -> None:
-    value = np.broadcast_to(evaluate(equation.value), shape)
+    whole = target.dtype.kind == "i"
+    value = evaluate.subscript(equation.value) if whole else evaluate(equation.value)
+    value = np.broadcast_to(value, shape)
     where = tuple(np.broadcast_to(s, shape) for s in evaluate.subscripts(equation.target))
     if equation.reduce == "set":
         target[where] = value
@@ -205,7 +207,7 @@ class Evaluator:
         if function is not None:
             return function(*(self(argument) for argument in node.args))
         result = self._arithmetic(node, self, self._dtype.type)
-        return self._dtype.type(result) if isinstance(node, (Idx, Indexed)) else result
+        return self._dtype.type(result) if isinstance(node, (Idx, Indexed, Symbol)) else result
 
     def _arithmetic(
         self, node: Expr, recurse: Callable[[Expr], Any], literal: Callable[[Any], Any]
@@ -296,6 +298,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "Greater": _compare(np.greater),
     "GreaterEqual": _compare(np.greater_equal),
     "Equal": _compare(np.equal),
+    "Floor": lambda u, v: np.floor(np.real(u) / np.real(v)) + np.zeros_like(u),
     "Sign": lambda u: np.sign(np.real(u)) + np.zeros_like(u),
     "Absolute": lambda u: np.where(np.real(u) < 0, -u, u),
     "Maximum": lambda u, v: np.where((np.real(u) <= np.real(v)) | np.isnan(v), v, u),
@@ -382,9 +385,12 @@ def given(program: Program, arrays: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def step_data(program: Program, batches: Batches, number: int, dtype: Any) -> dict[str, Array]:
-    """What a batch's step is given: its rows of the data, and its noise."""
+    """What a batch's step is given: its rows of the data, its noise, and its learning rate."""
     data = batch_of(batches, number)
-    return data | drawn(program.tensors, batches.noise, len(data["x"]), dtype, number)
+    scheduled = program.with_role("scheduled")
+    rates = {str(t.label): batches.rates[number] for t in scheduled}
+    noise = drawn(program.tensors, batches.noise, len(data["x"]), dtype, number)
+    return {**data, **noise, **rates}
 
 
 def batch_of(batches: Batches, number: int) -> dict[str, Array]:

@@ -18,6 +18,7 @@ from symprop.derive.lookup import Lookup
 from symprop.derive.sample import samples_meet
 from symprop.derive.step import DETAILS, Detail, Step, choice
 from symprop.errors import ArgumentError
+from symprop.optimizers import optimizer as optimizer_of
 from symprop.printable import Printable
 from symprop.printers.index import names_of
 from symprop.printers.structure import Names
@@ -61,6 +62,7 @@ class Derivation(Printable):
     detail: Detail = "standard"
     notation: str = "both"
     batch: bool | None = None
+    optimizer: Any = None
 
     @property
     def network(self) -> str:
@@ -146,9 +148,13 @@ def delta_name(preactivation: Tensor) -> str:
 
 
 def derive(
-    network: Network, detail: Any = "standard", notation: str = "both", batch: bool | None = None
+    network: Network,
+    detail: Any = "standard",
+    notation: str = "both",
+    batch: bool | None = None,
+    optimizer: Any = "sgd",
 ) -> Derivation:
-    """The derivation of a network's gradients and of plain gradient descent."""
+    """The derivation of a network's gradients and of the optimizer's update."""
     choice("detail", detail, DETAILS)
     choice("notation", notation, NOTATIONS)
     if batch not in (None, True, False):
@@ -161,8 +167,9 @@ def derive(
                 "cannot be followed alone; expected True or None"
             )
         batch = True
-    update = network.update() + network.statistics
+    update = network.update(optimizer) + network.statistics
     raw = forward + network.raw_gradients
     builder = Builder(Lookup(forward, raw, short), update, delta_names(forward, raw), detail)
     steps = (*builder.steps(), *builder.floating())
-    return Derivation(steps, forward, raw, short, update, network, detail, notation, batch)
+    programs = (forward, raw, short, update)
+    return Derivation(steps, *programs, network, detail, notation, batch, optimizer_of(optimizer))

@@ -16,8 +16,9 @@ from symprop.equation import Equation
 from symprop.kinks import conventions, has_kink
 from symprop.passes.algebra import parts_of, tidy
 from symprop.passes.reuse import expressed
-from symprop.primitives import KINKED
+from symprop.primitives import KINKED, Absolute
 from symprop.program import Program
+from symprop.scope import PENALTY
 from symprop.tensor import Tensor, accesses, label_of
 
 SLOPE = Function("sigma_prime")
@@ -62,6 +63,17 @@ def abstract(lookup: Lookup, delta: Tensor) -> Equation | None:
     carried = aligned(incoming[0], above[delta.axes])
     slope = SLOPE(lookup.source(delta)[delta.axes])
     return replace(carried, target=target, value=carried.value * slope)
+
+
+def kinks_of_penalty(lookup: Lookup, cotangent: Tensor) -> Iterator[str]:
+    """What the derivative of a penalty by a parameter is taken to be at a kink, if it has one."""
+    label = lookup.source(cotangent).label
+    values = (e.value for e in lookup.readers[label] if e.origin.step == PENALTY)
+    kinked = [value for value in values if value.has(Absolute)]
+    if kinked:
+        slopes = (partial(value, read) for value in kinked for read in accesses(value))
+        taken = ", ".join(conventions(slopes))
+        yield f"Where the penalty has a kink the derivative is the one of the formula: {taken}."
 
 
 def kinks_of_loss(forward: Program) -> Iterator[str]:

@@ -62,6 +62,7 @@ NAMED: dict[str, Callable[..., Any]] = {
     "max": _folded(np.maximum),
     "min": _folded(np.minimum),
     "sign": np.sign,
+    "floor": np.floor,
     "<": operator.lt,
     "≤": operator.le,
     "=": operator.eq,

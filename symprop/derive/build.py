@@ -12,7 +12,14 @@ from symprop.derive import activation
 from symprop.derive.chain import through_all_layers
 from symprop.derive.explain import Explainer
 from symprop.derive.floating import Floating
-from symprop.derive.groups import Block, Run, blocks_of, label_number, layer_number, runs
+from symprop.derive.groups import (
+    Block,
+    Run,
+    blocks_of,
+    label_number,
+    layer_number,
+    runs,
+)
 from symprop.derive.lookup import Lookup, as_value, by_label
 from symprop.derive.matrices import matrix_steps
 from symprop.derive.step import Detail, Step
@@ -142,6 +149,10 @@ class Builder:
         )
 
     def _matrices(self, equations: tuple[Equation, ...]) -> tuple[Step, ...]:
+        """The matrix forms; what has scalars only has no other form, nor a maximum of several."""
+        several = len(equations) > 1 and equations[0].reduce == "max"
+        if several or not any(equation.loops for equation in equations):
+            return ()
         tensors = {**self.lookup.raw.by_label, **self.lookup.short.by_label}
         tensors.update(self.update.by_label)
         return tuple(matrix_steps(equations, self.names, tensors))
@@ -289,6 +300,7 @@ class Builder:
             origin,
             run,
             "the parameters enter through the pre-activation",
+            tuple(activation.kinks_of_penalty(self.lookup, cotangent)),
             explanation=(
                 *self._explained(cotangent),
                 *self._helpers(equations, GRADIENTS, origin, run),

@@ -51,14 +51,16 @@ def _backbone(lookup: Lookup) -> list[Tensor]:
     """
     found = [lookup.loss]
     for delta in lookup.deltas[:MOST_LAYERS]:
-        outputs = [t for t in _reads(lookup, found[-1]) if t.label in lookup.forward.defined]
+        source = lookup.source(delta)
+        outputs = [t for t in _reads(lookup, found[-1]) if _leads_to(lookup, t, source)]
         if len(outputs) != 1 or lookup.is_zero(delta):
             return []
-        road = [found[-1], outputs[0], lookup.source(delta)]
+        road = [found[-1], outputs[0], source]
         if not all(_is_the_only_way(lookup, *pair) for pair in pairwise(road)):
             break
         found += road[1:]
-    parameters = [t for t in _reads(lookup, found[-1]) if t.role == "parameter"]
+    parameters = [t for t in _reads(lookup, found[-1]) if len(lookup.readers[t.label]) == 1]
+    parameters = [t for t in parameters if t.role == "parameter"]
     return [*found, parameters[0]] if parameters and len(found) > 1 else []
 
 
@@ -76,6 +78,18 @@ def _is_the_only_way(lookup: Lookup, upper: Tensor, lower: Tensor) -> bool:
                 seen.add(target.label)
                 waiting.append(target)
     return True
+
+
+def _leads_to(lookup: Lookup, tensor: Tensor, source: Tensor) -> bool:
+    """Whether a tensor is computed from another one; a penalty of weights is from none."""
+    wanted, seen = [tensor], {tensor.label}
+    while wanted:
+        found = wanted.pop()
+        if found.label in lookup.forward.defined:
+            new = [t for t in _reads(lookup, found) if t.label not in seen]
+            seen.update(t.label for t in new)
+            wanted += new
+    return source.label in seen
 
 
 def _reads(lookup: Lookup, tensor: Tensor) -> list[Tensor]:

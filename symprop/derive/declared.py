@@ -103,6 +103,8 @@ WORDS = {
     "target": "target",
     "parameter": "parameter",
     "state": "setting of the optimizer",
+    "counter": "number of steps",
+    "scheduled": "setting of the optimizer, of each step",
     "noise": "drawn afresh at each step",
     "intermediate": "computed",
     "constant": "computed, held constant",

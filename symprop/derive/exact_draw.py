@@ -17,7 +17,7 @@ from symprop.tensor import Tensor, accesses, extent, indices, label_of, subscrip
 
 Array = np.ndarray[Any, Any]
 
-GIVEN = ("input", "target", "parameter", "state", "noise")
+GIVEN = ("input", "target", "parameter", "state", "counter", "scheduled", "noise")
 """The roles whose values no equation gives."""
 
 
@@ -47,9 +47,11 @@ class Draw:
         return array
 
     def _number(self, tensor: Tensor) -> Fraction:
+        if tensor.role == "counter":
+            return Fraction(int(self.generator.integers(1, 5)))
         below = int(self.generator.integers(5, 13))
         found = Fraction(int(self.generator.integers(1, below)), below)
-        if tensor.role in ("state", "noise"):
+        if tensor.role in ("state", "scheduled", "noise"):
             return found
         negative = not self.positive and self.generator.random() < 0.5
         return -found * self.scale if negative else found * self.scale

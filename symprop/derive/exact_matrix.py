@@ -296,6 +296,7 @@ CALLS: dict[str, Callable[..., Number]] = {
     "max": lambda u, v: u if u + -v > 0 else v,
     "min": lambda u, v: v if u + -v > 0 else u,
     "sign": sign,
+    "floor": math.floor,
 }
 
 RELATIONS: dict[str, Callable[[int], bool]] = {

@@ -6,6 +6,7 @@ real numbers of 120 digits. A point holds the elements of all tensors and the va
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from functools import lru_cache
@@ -231,6 +232,11 @@ def _extreme(larger: bool) -> Callable[..., Term]:
     return build
 
 
+def _floor(left: Expr, right: Expr) -> Term:
+    u, v = compiled(left), compiled(right)
+    return lambda point: math.floor(u(point) / v(point))
+
+
 def _select(condition: Expr, left: Expr, right: Expr) -> Term:
     """Only the branch taken is evaluated: the other may have no value."""
     holds, u, v = compiled(condition), compiled(left), compiled(right)
@@ -366,6 +372,7 @@ FORMS: dict[str, Callable[..., Term]] = {
     "Absolute": _absolute,
     "Maximum": _extreme(True),
     "Minimum": _extreme(False),
+    "Floor": _floor,
     "Select": _select,
     "Total": _total,
     "Largest": _largest,

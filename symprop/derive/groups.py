@@ -177,6 +177,12 @@ def label_number(label: str) -> int:
     return int(found[2]) if found else -1
 
 
+def parameter_number(label: str) -> int:
+    """The layer number in the name of a parameter, or of its state such as m_W1; −1 in no other."""
+    found = NUMBERED.search(label)
+    return int(found[2]) if found else -1
+
+
 def blocks_of(pairs: Iterable[tuple[int, Equation]]) -> list[Block]:
     """Equations that come with the number of their layer, as one block for each number."""
     found: dict[int, list[Equation]] = {}

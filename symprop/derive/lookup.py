@@ -11,6 +11,7 @@ from symprop.equation import Equation, Fact
 from symprop.formula import Largest, Total
 from symprop.passes.inline import shortest
 from symprop.passes.rewrite import stored_values
+from symprop.primitives import Maximum
 from symprop.program import Program
 from symprop.tensor import Tensor, accesses, extent, label_of, renamed_index, subscripts_of
 
@@ -104,11 +105,21 @@ class Lookup:
 
 
 def as_value(equations: Iterable[Equation], target: Expr, taken: Iterable[str] = ()) -> Expr:
-    """What equations give to the elements ``target``: the sum of their values, each under its Σ,
-    over indices with letters that are not taken.
+    """What equations give to the elements ``target``: the sum of their values, each under its Σ, or
+    the largest, over indices with letters that are not taken.
     """
-    taken = frozenset(taken)
-    return Add(*(_under_its_sum(aligned(equation, target, taken)) for equation in equations))
+    taken, equations = frozenset(taken), tuple(equations)
+    found = [_under_its_sum(aligned(equation, target, taken)) for equation in equations]
+    largest = any(equation.reduce == "max" for equation in equations)
+    return _largest(found) if largest else Add(*found)
+
+
+def _largest(values: list[Expr]) -> Expr:
+    """The largest of several values, those of each half nested: a chain might be too deep."""
+    if len(values) == 1:
+        return values[0]
+    middle = len(values) // 2
+    return Maximum(_largest(values[:middle]), _largest(values[middle:]))
 
 
 def _under_its_sum(equation: Equation) -> Expr:

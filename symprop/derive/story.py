@@ -18,6 +18,7 @@ from symprop.derive.sample import one_sample
 from symprop.derive.step import DETAILS, SUPPOSED, Step
 from symprop.equation import Fact
 from symprop.formula import Through, Total
+from symprop.optimizers import SGD
 from symprop.printers.arrange import Arrange
 from symprop.printers.document import (
     Fold,
@@ -44,7 +45,7 @@ def story(derivation: Derivation) -> Iterator[Item]:
     yield Section("What is declared")
     yield from declared(derivation)
     for section, found in groupby(derivation.steps, key=lambda step: step.section):
-        yield Section(section)
+        yield Section(_update_title(derivation) if section == UPDATE else section)
         steps = tuple(found)
         if section == chain.SECTION:
             yield from teller.chain(steps)
@@ -54,6 +55,12 @@ def story(derivation: Derivation) -> Iterator[Item]:
             continue
         for _, part in groupby(steps, key=lambda step: step.origin.layer):
             yield from teller.part(tuple(part))
+
+
+def _update_title(derivation: Derivation) -> str:
+    """Update by gradient descent, or by Adam, …"""
+    plain = derivation.optimizer is None or isinstance(derivation.optimizer, SGD)
+    return UPDATE if plain else f"Update by {type(derivation.optimizer).__name__}"
 
 
 class Teller:
@@ -245,7 +252,7 @@ class Teller:
     def results(self, steps: tuple[Step, ...], important: bool = False) -> Iterator[Item]:
         """Results in the notations asked for: one line where two forms are the same."""
         notation, batch = self.derivation.notation, self.derivation.batch
-        index = [self._index(step) for step in steps if self.depth or step.rule != "update"]
+        index = [self._index(step) for step in steps if self.depth or step.section != UPDATE]
         forms = {form: [r for s in steps for r in self._matrix(s, form)] for form in FORMS}
         shown = [("index", index)] if notation != "matrix" else []
         if notation != "index":

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from sympy import Expr, Idx, Indexed, IndexedBase, Symbol
 
 from symprop.activations import ARGUMENT
 from symprop.derive.activation import SLOPE, STORED, function
+from symprop.derive.build import UPDATE
 from symprop.derive.exact import Exact, difference
 from symprop.derive.exact_matrix import matrix_difference
 from symprop.derive.groups import Run
@@ -200,7 +202,7 @@ class Checker:
         if step.notation != "index":
             yield self._matrix_error(step)
             return
-        exact = self._where(step)
+        exact = self._after_its_reads(step) if step.section == UPDATE else self._where(step)
         free = _free(step)
         if free_indices(step.after) - free_indices(step.before):
             yield math.inf
@@ -238,6 +240,14 @@ class Checker:
         if set(step.facts) <= set(self.program.facts):
             return self.exact
         return Exact.draw(replace(self.program, facts=step.facts), self.seed)
+
+    def _after_its_reads(self, step: Step) -> Exact:
+        """The point when an equation of the update runs: what earlier ones assign is new."""
+        exact, equations = copy(self.exact), self.derivation.update.flat
+        earlier = equations[: equations.index(step.equations[0])]
+        new = {str(e.label) for e in earlier if e.reduce == "set"}
+        exact.values = exact.values | {k: v for k, v in exact.after.items() if k in new}
+        return exact
 
     def _before(self, exact: Exact, step: Step, free: tuple[Idx, ...]) -> Any:
         label = str(label_of(step.before)) if not step.before.args or step.equations else ""
@@ -277,7 +287,7 @@ class Checker:
             array = self.exact.values[str(bar.label)]
             direction = generator.integers(1, 4, size=array.shape).astype(object)
             found = self.exact.derivative(loss.label, bar.cotangent(-1).label, direction)
-            error = difference(_scalar(found), _scalar(sum((array * direction).flat)))
+            error = difference(_scalar(found), _scalar(sum(np.ravel(array * direction))))
             what = f"∂{loss.name}/∂{bar.name}"
             if not error <= TOLERANCE:
                 raise DerivationError(f"{what} is not what {loss.name} does: {error:.1e}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,6 +67,7 @@ def work(
     from symprop.data import parameter_arrays, seed_number
     from symprop.model import start_values
 
+    derivation = replace(derivation, update=derivation.declared.update())
     network, dtype = derivation.declared, np.dtype(np.float64)
     if samples_meet(network.forward) or network.forward.with_role("noise"):
         raise DeclarationError(

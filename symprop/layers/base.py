@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from sympy import Rational
-
 from symprop.errors import ArgumentError, ArgumentTypeError, DeclarationError
+from symprop.primitives import Absolute
 from symprop.scope import Scope
+from symprop.settings import exact, setting
 from symprop.tensor import Tensor
 
 
@@ -53,17 +52,25 @@ def positive_integer(what: str, given: Any) -> int:
     return int(given.__index__())
 
 
-def rational(what: str, given: Any, low: float, high: float, low_included: bool) -> Rational:
-    """A number in its range, as the rational that its decimal is."""
-    if isinstance(given, bool) or not isinstance(given, numbers.Real):
-        raise ArgumentTypeError(f"{what}: expected a number, got {type(given).__name__} {given!r}")
-    value = float(given)
-    if not ((low <= value if low_included else low < value) and value < high):
-        raise ArgumentError(
-            f"{what}: expected {'at least' if low_included else 'more than'} {low:g} and less than "
-            f"{high:g}, got {given}"
-        )
-    return Rational(repr(value))
+def penalty(what: str, given: Any) -> float | None:
+    """How much a penalty counts, at least 0; None for the network's."""
+    if given is not None:
+        setting(what, given, 0, low_included=True)
+    return None if given is None else float(given)
+
+
+def penalize(scope: Scope, weight: Tensor, l1: float | None, l2: float | None) -> None:
+    """Add l1 Σ|w| + l2 Σ w² over all elements w of a weight to the loss.
+
+    There is no ½, as in Keras: the gradient gains 2 l2 w + l1 sign(w), with sign(0) = 0. PyTorch's
+    ``weight_decay`` λ in plain SGD adds λ w to the gradient, so it is l2 = λ/2. None means the
+    network's.
+    """
+    own = zip((l1, l2), scope.penalties, strict=True)
+    first, second = (other if given is None else exact(given) for given, other in own)
+    w = weight[weight.axes]
+    if first or second:
+        scope.penalize(first * Absolute(w) + second * w**2, weight.axes)
 
 
 def flag(what: str, given: Any) -> bool:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from symprop.activations import activation, known_name
+from symprop.activations import activation
 from symprop.equation import PREACTIVATION
-from symprop.initializers import INITIALIZERS
-from symprop.layers.base import flag, positive_integer
+from symprop.initializers import initializer
+from symprop.layers.base import flag, penalize, penalty, positive_integer
 from symprop.layers.graph import OnTensors
 from symprop.scope import Scope, index
 from symprop.tensor import Tensor, extent
@@ -25,9 +25,11 @@ class Dense(OnTensors):
     from input k to unit j, as in the textbooks' w_jk and in PyTorch; Keras keeps the transpose.
 
     ``activation`` is a built-in's name, a SymPy expression in one symbol, or None for a = z.
-    ``initializer`` is that of W by name; by default the one that suits the activation (He for the
-    ReLU family, LeCun for selu, Glorot otherwise). b starts from 0: symmetry is broken by W
-    already.
+    ``initializer`` is that of W by name, or a function (shape, generator) -> array; by default the
+    one that suits the activation (He for the ReLU family, LeCun for selu, Glorot otherwise). b
+    starts from 0: symmetry is broken by W already. ``l1`` and ``l2`` add l1 Σ|W| + l2 ΣW² to the
+    loss (see ``symprop.layers.base.penalize``), by default as much as the network says; b is not
+    penalized, for it sets no slope that could fit noise.
 
     Raises ArgumentError and ArgumentTypeError for units that are no positive whole number,
     UnknownNameError and DeclarationError for an activation that is not known or cannot be computed.
@@ -40,14 +42,19 @@ class Dense(OnTensors):
     units: int
     activation: Any = None
     bias: bool = True
-    initializer: str | None = None
+    initializer: Any = None
+    l1: float | None = None
+    l2: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "units", positive_integer("Dense: units", self.units))
         object.__setattr__(self, "activation", activation(self.activation))
         object.__setattr__(self, "bias", flag("Dense: bias", self.bias))
         if self.initializer is not None:
-            known_name("Dense: initializer", self.initializer, INITIALIZERS)
+            start = initializer("Dense: initializer", self.initializer)
+            object.__setattr__(self, "initializer", start)
+        object.__setattr__(self, "l1", penalty("Dense: l1", self.l1))
+        object.__setattr__(self, "l2", penalty("Dense: l2", self.l2))
 
     def declare(self, scope: Scope, source: Tensor, name: str = "") -> Tensor:
         """Write z and a; give a."""
@@ -65,4 +72,5 @@ class Dense(OnTensors):
                 scope.define(z[b, j], bias[j], step=PREACTIVATION)
             output = scope.tensor(name or f"a{number}", (b, j))
             self.activation.apply(scope, z, output)
+            penalize(scope, weight, self.l1, self.l2)
         return output

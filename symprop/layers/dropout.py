@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from symprop.layers.base import rational
 from symprop.layers.graph import OnTensors
 from symprop.primitives import GreaterEqual
 from symprop.scope import Scope, index
+from symprop.settings import setting
 from symprop.tensor import Tensor, extent
 
 
@@ -43,14 +43,14 @@ class Dropout(OnTensors):
     rate: float
 
     def __post_init__(self) -> None:
-        rational("Dropout: rate", self.rate, 0, 1, low_included=True)
+        setting("Dropout: rate", self.rate, 0, 1, low_included=True)
 
     def declare(self, scope: Scope, source: Tensor, name: str = "") -> Tensor:
         """Write r and d, and give d; to predict, give x."""
         if not scope.training and not name:
             return source
         b, j = source.axes[0], index("j", extent(source.axes[-1]))
-        rate = rational("Dropout: rate", self.rate, 0, 1, low_included=True)
+        rate = setting("Dropout: rate", self.rate, 0, 1, low_included=True)
         with scope.layer("Dropout", counted=False) as number:
             output = scope.tensor(name or scope.free_name(f"d{number}"), (b, j))
             if not scope.training:

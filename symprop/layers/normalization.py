@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from sympy import Expr, Integer, Rational, sqrt
 
 from symprop.equation import PREACTIVATION
-from symprop.layers.base import rational
 from symprop.layers.graph import OnTensors
 from symprop.primitives import Greater, Maximum
 from symprop.scope import BATCH, Scope, index
+from symprop.settings import setting
 from symprop.tensor import Tensor, extent
 
 
@@ -56,8 +56,8 @@ class BatchNorm(OnTensors):
 
     def _settings(self) -> tuple[Rational, Rational]:
         return (
-            rational("BatchNorm: momentum", self.momentum, 0, 1, low_included=True),
-            rational("BatchNorm: epsilon", self.epsilon, 0, float("inf"), low_included=False),
+            setting("BatchNorm: momentum", self.momentum, 0, 1, low_included=True),
+            setting("BatchNorm: epsilon", self.epsilon, 0, float("inf"), low_included=False),
         )
 
     def declare(self, scope: Scope, source: Tensor, name: str = "") -> Tensor:

@@ -26,7 +26,7 @@ def prune(program: Program, outputs: Iterable[Tensor] | None = None) -> Program:
             if equation.label in needed:
                 needed.update(label_of(access) for access in equation.reads)
     unused = {i: () for i, e in enumerate(program.flat) if e.label not in needed}
-    given = ("input", "target", "parameter", "state", "noise")
+    given = ("input", "target", "parameter", "state", "counter", "scheduled", "noise")
     tensors = tuple(t for t in program.tensors if t.label in needed or t.role in given)
     program = replaced(program, unused)
     return replace(program, tensors=tensors, outputs=wanted)

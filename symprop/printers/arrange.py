@@ -12,6 +12,7 @@ from symprop.passes.functions import Written
 from symprop.primitives import (
     Absolute,
     Equal,
+    Floor,
     Greater,
     GreaterEqual,
     Maximum,
@@ -204,8 +205,12 @@ class Arrange:
             return self._case(value)
         if isinstance(value, Absolute):
             return Magnitude(*arguments)
+        if isinstance(value, Floor):
+            return Call(Symbol("floor"), Fraction(*arguments))
         names = {Maximum: "max", Minimum: "min", Sign: "sign"}
         name = names.get(type(value), type(value).__name__)
+        if isinstance(value, Maximum):  # max(max(u, v), w) is max(u, v, w)
+            arguments = [part for node in arguments for part in _within_max(node)]
         return Call(Symbol(name), *arguments)
 
     def _case(self, value: Expr) -> Expr:
@@ -279,3 +284,9 @@ def _is_below(factor: Expr) -> bool:
 def _is_access(factor: Expr) -> bool:
     base = factor.base if isinstance(factor, Pow) else factor
     return isinstance(base, (Indexed, Symbol))
+
+
+def _within_max(node: Expr) -> tuple[Expr, ...]:
+    """The arguments of a maximum of several, else the node itself."""
+    several = isinstance(node, Call) and node.args[0] == Symbol("max") and len(node.args) > 2
+    return node.args[1:] if several else (node,)
