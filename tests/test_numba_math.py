@@ -245,7 +245,7 @@ def test_training_is_the_same_with_the_functions_of_math(activation: str) -> Non
     y, found = np.eye(3)[np.arange(32) % 3], []
     for own in (True, False):
         model, lowering = net.compile(dtype="float64"), Lowering(vector_functions=own)
-        backend = NumbaExecutable(net, model.optimizer, model.dtype, model._values, lowering)
+        backend = NumbaExecutable(net, model.optimizer, model.dtype, model.values, lowering)
         assert ("numba_math" in backend.source) == own
         found.append(backend.gradients(x, y))
     np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-14)

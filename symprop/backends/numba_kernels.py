@@ -30,13 +30,14 @@ class _KernelLibrary(JITCodeLibrary):  # type: ignore[misc, unused-ignore]
 
 class _EntryLibrary(JITCodeLibrary):  # type: ignore[misc, unused-ignore]
     """The code of an entry with all kernels. They are called from here only, so that LLVM may drop
-    arguments that they do not use and fill in those that are always the same.
+    arguments that they do not use and fill in those that are always the same; and they are
+    private, for the linker takes even what is internal for a function of that name elsewhere.
     """
 
     def _optimize_final_module(self) -> None:
         for library in self._kernels(self._linking_libraries):
             for function in library.get_defined_functions():
-                self._final_module.get_function(function.name).linkage = Linkage.internal
+                self._final_module.get_function(function.name).linkage = Linkage.private
         super()._optimize_final_module()
 
     def _kernels(self, libraries: Iterable[Any]) -> Iterator[_KernelLibrary]:
