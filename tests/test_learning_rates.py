@@ -94,7 +94,7 @@ def test_history_has_the_rate_of_every_epoch_when_many_run_in_one_call():
     assert "learning_rate" not in history.metrics
 
 
-@pytest.mark.parametrize("steps", [3, 7, 10, 49, 100, 1000])
+@pytest.mark.parametrize("steps", [7, 41, 47, 55, 100, 1000])
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
 def test_a_step_is_not_late_or_early_in_single_precision(steps, backend):
     """t/n is a whole number for multiples of n, t·(1/n) may be less."""
