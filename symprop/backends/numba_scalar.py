@@ -147,8 +147,7 @@ class ScalarPrinter:
         if kind == "Absolute":
             return f"abs({self(node.args[0])})", ATOM
         if kind == "Floor":
-            u, v = (self._at(argument, ATOM) for argument in node.args)
-            return f"F(np.floor({u} / {v}))", ATOM
+            return self._floor(*map(self._local, node.args)), SUM
         if kind in ("Sign", "Maximum", "Minimum", "Select"):
             return self._choice(kind, node), 0
         raise LoweringError(f"{kind} cannot be compiled: {node}")
@@ -165,6 +164,11 @@ class ScalarPrinter:
         text = self(u)
         low = u - Rational(float(self._dtype.type(float(u)))) if u.is_number else S.Zero
         return f"{kind}({self(w)}, {text}, {self.literal(sympy.N(low))}, {self(v)})", ATOM
+
+    def _floor(self, u: str, v: str) -> str:
+        """⌊u/v⌋ for v > 0: u times a rounded 1/v, which LLVM may take, can be one off."""
+        found, one = f"np.floor({u} / {v})", self.literal(S.One)
+        return f"{found} + F(({found} + {one}) * {v} <= {u}) - F({found} * {v} > {u})"
 
     def condition(self, node: Expr) -> str:
         """A number as a condition: whether it is not 0."""
