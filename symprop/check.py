@@ -32,12 +32,13 @@ from symprop.data import (
     target_array,
 )
 from symprop.errors import ArgumentTypeError, DivergenceError, UnknownNameError
-from symprop.model import Model, start_values
+from symprop.model import Model
 from symprop.network import Network
 from symprop.optimizers import SGD
 from symprop.passes import lower
 from symprop.passes.prune import prune
 from symprop.program import Program
+from symprop.start import start_values
 from symprop.tensor import Tensor
 
 Method = Literal["auto", "complex", "central"]

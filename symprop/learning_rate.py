@@ -17,6 +17,16 @@ from symprop.optimizers.rates import STEP, formula_of, takes_numbers
 from symprop.settings import setting
 
 
+def rates_of(optimizer: Optimizer, values: Mapping[str, Array], done: int, ahead: int) -> Array:
+    """The learning rates of batches ``ahead``, after that of now for each that is ``done``; none
+    where there is no learning rate.
+
+    Raises as ``rates_ahead``.
+    """
+    found = rates_ahead(optimizer, values, ahead)
+    return np.concatenate([np.full(done, current_rate(values)), found]) if RATE in values else found
+
+
 def rates_ahead(optimizer: Optimizer, values: Mapping[str, Array], count: int) -> Array:
     """The learning rates of so many batches from now on; none where there is no learning rate.
 

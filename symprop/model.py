@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from os import PathLike
@@ -32,13 +31,13 @@ from symprop.lowering import EVERYTHING, Lowering
 from symprop.metrics import RIGHT, Metric, confusion_matrix, measured, metric_functions
 from symprop.network import Network
 from symprop.optimizers import optimizer as optimizer_object
+from symprop.progress import progress_bar, show
 from symprop.start import start_values, trained
 from symprop.training import Course, Measures, Plan, Progress
 from symprop.weights import weight_array
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from tqdm import tqdm
 
     from symprop.blame import Blame
 
@@ -156,8 +155,8 @@ class Model:
             measures,
             *self._saves(checkpoint, every),
         )
-        with _progress_bar(plan.epochs, progress) as bar:
-            self._course.fit(plan, self, lambda record: _show(bar, record))
+        with progress_bar(plan.epochs, progress) as bar:
+            self._course.fit(plan, self, lambda record: show(bar, record))
         return self.history
 
     def _measures(self, data: TrainingData, given: Any) -> Measures:
@@ -392,20 +391,3 @@ class Model:
     def __repr__(self) -> str:
         count = sum(self.values[t.name].size for t in self.network.parameters)
         return f"Model({count:,} parameters, {self.optimizer}, {self.dtype}, {self.backend})"
-
-
-@contextmanager
-def _progress_bar(epochs: int, wanted: bool) -> Iterator[tqdm[Any] | None]:
-    if not wanted:
-        yield None
-        return
-    from tqdm import tqdm
-
-    with tqdm(total=epochs, unit="epoch") as bar:
-        yield bar
-
-
-def _show(bar: tqdm[Any] | None, record: dict[str, float]) -> None:
-    if bar is not None:
-        bar.set_postfix({name: f"{value:.4g}" for name, value in record.items()}, refresh=False)
-        bar.update()

@@ -20,7 +20,7 @@ from symprop.data import TrainingData
 from symprop.divergence import Moment, divergence, finite, last_finite_step
 from symprop.errors import DivergenceError
 from symprop.history import History
-from symprop.learning_rate import given_rates, rates_ahead
+from symprop.learning_rate import given_rates, rates_of
 from symprop.optimizers import Optimizer
 
 if TYPE_CHECKING:
@@ -267,8 +267,8 @@ class Course:
             together = 1
         seeds = np.empty(together if plan.shuffle else 0, np.uint64)
         noise = noise_source(self._seed, start.step - cut.batch)
-        rates = rates_ahead(self._optimizer, self._values, together * cut.per_epoch - cut.batch)
-        rates = np.concatenate([np.zeros(cut.batch if len(rates) else 0), rates])
+        batches_ahead = together * cut.per_epoch - cut.batch
+        rates = rates_of(self._optimizer, self._values, cut.batch, batches_ahead)
         batches = Batches.of(
             data.x,
             data.y,

@@ -27,7 +27,7 @@ LEVELS = (
     ("layers", "initializers", "losses", "optimizers", "lowering", "steps", "kinks", "limits"),
     ("blocks", "loops", "schedule"),
     ("network", "printers", "backends", "derive"),
-    ("archive", "metrics", "history", "callbacks", "learning_rate"),
+    ("archive", "metrics", "history", "callbacks", "learning_rate", "progress"),
     ("data", "weights", "divergence", "start", "training"),
     ("storage", "model", "check", "learner", "blame", "flow", "plots"),
     ("cli", "report"),
@@ -46,7 +46,8 @@ DOORS = {
     ("network", "model"): "Network.compile()",
     ("network", "learner"): "Network.check_hand_derivation()",
     ("derive", "data"): "a sample is checked before its numbers are put into formulas",
-    ("derive", "model"): "parameters that are not given start as a model's",
+    ("derive", "start"): "parameters that are not given start as a model's",
+    ("history", "plots"): "History.plot()",
 }
 """The upward imports there are: inside a function, so that the file itself loads without them."""
 

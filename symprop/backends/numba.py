@@ -11,6 +11,7 @@ import numpy as np
 from sympy import Symbol
 
 from symprop.backends import NO_NOISE, Array, Batches
+from symprop.backends.given import given, in_order, step_data
 from symprop.backends.memory import copied
 from symprop.backends.noise import drawn
 from symprop.backends.numba_compile import Compiled, load
@@ -30,7 +31,7 @@ from symprop.backends.numba_scalar import VECTORIZABLE
 from symprop.backends.numba_source import Module
 from symprop.backends.numba_tables import Signature
 from symprop.backends.numba_threads import ROOM
-from symprop.backends.numpy import given, in_order, size_values, start_array, step_data
+from symprop.backends.numpy import size_values, start_array
 from symprop.backends.pace import Threads, together
 from symprop.lowering import EVERYTHING, Lowering
 from symprop.network import Network

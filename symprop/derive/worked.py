@@ -65,7 +65,7 @@ def work(
 ) -> Worked:
     """Run the derivation's programs on one sample; see ``Derivation.worked``."""
     from symprop.data import parameter_arrays, seed_number
-    from symprop.model import start_values
+    from symprop.start import start_values
 
     derivation = replace(derivation, update=derivation.declared.update())
     network, dtype = derivation.declared, np.dtype(np.float64)

@@ -20,9 +20,10 @@ from symprop.flow.gauss import Law
 from symprop.flow.measured import Signals, drawn, mean_square, size
 from symprop.flow.recursion import MeanField, Norms, carry_back
 from symprop.layers.base import positive_integer
-from symprop.model import Model, start_values
+from symprop.model import Model
 from symprop.network import Network
 from symprop.printable import Printable
+from symprop.start import start_values
 from symprop.tensor import Tensor
 
 if TYPE_CHECKING:

@@ -99,7 +99,8 @@ def drawn(
         elif tensor.role == "noise":
             yield tensor.name, generator.random(shape)
         elif tensor.role == "state":
-            yield tensor.name, np.full(shape, float(tensor.init or 0))
+            start = tensor.init if isinstance(tensor.init, (int, float)) else 0.0
+            yield tensor.name, np.full(shape, float(start))
 
 
 def mean_square(values: list[Array]) -> float:
