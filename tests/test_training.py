@@ -145,6 +145,7 @@ def test_an_interrupt_at_any_moment_loses_nothing(backend, validation):
                 cut.fit(X[:rows], CLASSES[:rows], epochs - cut.epoch, 8, validation=validation)
                 timer.cancel()
                 timer.join()
+                time.sleep(0.001)  # a signal that has come is answered here
             except KeyboardInterrupt:
                 interrupts += 1
         assert everything(cut)[:3] == everything(whole)[:3]

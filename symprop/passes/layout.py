@@ -27,7 +27,7 @@ def layout(program: Program, lanes: int) -> Layout:
     """
     copied, read = set[Symbol](), set[Symbol]()
     for equation in program.flat:
-        if equation.over:
+        if equation.over and subscripts_of(equation.target):  # a sum of all elements is as fast
             found = copied_operand(equation, lanes)
             copied |= {label_of(found)} if found is not None else set()
             read |= {label_of(access) for access in equation.reads if access != found}
