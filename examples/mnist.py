@@ -24,8 +24,8 @@ class Table:
     """A callback that prints a line an epoch."""
 
     def on_epoch_end(self, model, epoch, logs):
-        loss, held_back, accuracy = logs.values()
-        print(f"{epoch:5}  {loss:.3f}  {held_back:10.3f}  {accuracy:8.1%}")
+        loss, held_back = logs["loss"], logs["validation_loss"]
+        print(f"{epoch:5}  {loss:.3f}  {held_back:10.3f}  {logs['validation_accuracy']:8.1%}")
 
 
 def main() -> None:
