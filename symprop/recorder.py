@@ -125,7 +125,10 @@ class Recorder:
             number = kept.pop().number
         elif kept and kept[-1].number % self._every:
             kept.pop()
-        kept.append(Snapshot(step, model.parameters, number, _states(model)))
+        values, network = model.values, model.network
+        parameters = {t.name: values[t.name].copy() for t in network.parameters}
+        states = {t.name: values[t.name].copy() for t in network.statistics.with_role("state")}
+        kept.append(Snapshot(step, parameters, number, states))
         self._count = number + 1
         if len(kept) > self._limit():
             self._every *= 2
@@ -180,9 +183,3 @@ def _copied(x: Array, y: Array, rows: Array, most: int) -> tuple[Array, Array]:
     row = (x[:1].nbytes + y[:1].nbytes) or 1
     kept = rows[_drawn(len(rows), min(most, max(FEWEST_ROWS, OWN_LARGEST // row)))]
     return x[kept], y[kept]
-
-
-def _states(model: Model) -> dict[str, Array]:
-    """A copy of the running statistics, by name."""
-    states = model.network.statistics.with_role("state")
-    return {t.name: model.values[t.name].copy() for t in states}
