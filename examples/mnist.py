@@ -20,6 +20,14 @@ def bundled():
     return (x[~held_back], y[~held_back]), (x[held_back], y[held_back])
 
 
+class Table:
+    """A callback that prints a line an epoch."""
+
+    def on_epoch_end(self, model, epoch, logs):
+        loss, held_back = logs["loss"], logs["validation_loss"]
+        print(f"{epoch:5}  {loss:.3f}  {held_back:10.3f}  {logs['validation_accuracy']:8.1%}")
+
+
 def main() -> None:
     """Train, print a table, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -32,17 +40,12 @@ def main() -> None:
     net = Network(layers, inputs=x.shape[1], loss="cross_entropy")
     model = net.compile(optimizer=Adam(0.003), seed=0)
     recorder = Recorder(x, y, validation=test)
-    recorder.record(model)
     for part in np.array_split(np.random.default_rng(0).permutation(len(x)), 12):
-        model.fit(x[part], y[part])  # the first epoch in parts: most happens there
-        recorder.record(model)
+        model.fit(x[part], y[part], callbacks=[recorder])  # in parts: most happens at first
     print("epoch   loss  validation  accuracy")
-    for epoch in range(2, 6 if options.data else 27):
-        history = model.fit(x, y, validation=test)
-        recorder.record(model)
-        loss, held_back, accuracy = history.records[0].values()
-        print(f"{epoch:5}  {loss:.3f}  {held_back:10.3f}  {accuracy:8.1%}")
-    training_page(model, history, options.out, recorder, title="Learning to read digits")
+    epochs = 4 if options.data else 25
+    history = model.fit(x, y, epochs=epochs, validation=test, callbacks=[recorder, Table()])
+    training_page(model, history, options.out, title="Learning to read digits")
     print(f"\nthe page is in {options.out}; open it in a browser")
 
 

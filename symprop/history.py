@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from symprop.report import Recorder
-
 NO_METRICS = ("loss", "validation_loss", "learning_rate")
 
 
@@ -32,8 +30,6 @@ class History:
     """
 
     records: list[dict[str, float]] = field(default_factory=list)
-    recordings: list[Recorder] = field(default_factory=list, repr=False, compare=False)
-    """The recorders that watched, for ``symprop.report.training_page``."""
 
     def add(self, record: dict[str, float]) -> None:
         """Append an epoch, all of its numbers at once: an interrupt leaves no half of a record."""

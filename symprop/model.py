@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from symprop.blame import Blame
+    from symprop.recorder import Recorder
 
 BACKENDS = ("numba", "numpy")
 ROWS_PER_CALL = 4096
@@ -206,6 +207,11 @@ class Model:
     def history(self) -> History:
         """That of the latest ``fit``, also of one that was interrupted."""
         return self._course.history
+
+    @property
+    def recorder(self) -> Recorder | None:
+        """What has watched the latest ``fit``: see ``symprop.report.training_page``."""
+        return self._course.recorder
 
     @property
     def progress(self) -> Progress:

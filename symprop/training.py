@@ -22,6 +22,7 @@ from symprop.errors import DivergenceError
 from symprop.history import History
 from symprop.learning_rate import given_rates, rates_of
 from symprop.optimizers import Optimizer
+from symprop.recorder import Recorder
 
 if TYPE_CHECKING:
     from symprop.model import Model
@@ -167,6 +168,7 @@ class Course:
         self._values, self.generator, self._seed = values, generator, seed
         self._optimizer = optimizer
         self._history, self._progress = History(), Progress()
+        self._recorder: Recorder | None = None
         self._group: Group | None = None
         self._left: Group | None = None
         self._pace, self._slow = 1, True
@@ -184,6 +186,11 @@ class Course:
         """The record of the latest fit."""
         self.settle()
         return self._history
+
+    @property
+    def recorder(self) -> Recorder | None:
+        """What has watched the latest fit: its callback, or a recorder of its own."""
+        return self._recorder
 
     @property
     def progress(self) -> Progress:
@@ -210,7 +217,7 @@ class Course:
 
     def start_from(self, progress: Progress, history: History) -> None:
         """Go on where a saved model stood."""
-        self._progress, self._history = progress, history
+        self._progress, self._history, self._recorder = progress, history, None
 
     def fit(self, plan: Plan, model: Model, report: Report) -> None:
         """Train as planned; the history and the progress grow with each epoch, which is reported.
@@ -222,7 +229,7 @@ class Course:
             left = plan.epochs
             while left and not model.stop_training:
                 group = self._next(plan, left)
-                self._train_on(plan, group)
+                self._train_on(plan, model, group)
                 records = self._finish(plan, model, group)
                 left -= len(records)
                 for record in records:
@@ -236,6 +243,8 @@ class Course:
             self._left, self._group = self._group, None
         for callback in plan.callbacks:
             getattr(callback, "on_fit_end", _nothing)(model)
+        if plan.callbacks and self._recorder is not None:
+            self._recorder.record(model)
         self._progress = replace(self._progress, cut=None)
         if plan.checkpoint:
             plan.checkpoint()
@@ -245,8 +254,11 @@ class Course:
         self.settle()
         cut, history = self._progress.cut, History(list(self._history.records))
         fresh = Cut(len(plan.data.rows), plan.batch_size, plan.shuffle)
+        recorder = self._recorder
         if cut is None or not cut.is_like(fresh):
-            cut, history = fresh, History()
+            cut, history, recorder = fresh, History(), None
+        given = [c for c in plan.callbacks if isinstance(c, Recorder)]
+        recorder = given[0] if given else recorder or Recorder.of_fit(model, plan.data)
         kept = [name for name, _ in cut.callbacks]
         goes_on = kept == [type(callback).__name__ for callback in plan.callbacks]
         for number, callback in enumerate(plan.callbacks):
@@ -257,6 +269,9 @@ class Course:
         model.stop_training = False
         cut = replace(cut, callbacks=states(plan.callbacks))
         self._history, self._progress = history, replace(self._progress, cut=cut)
+        self._recorder = recorder
+        if recorder is not None and not given:
+            recorder.record(model)
 
     def _next(self, plan: Plan, left: int) -> Group:
         """The next epochs: several if they are short and nothing is to do between them."""
@@ -296,7 +311,7 @@ class Course:
         """Draw the seeds of so many epochs' orders."""
         seeds[:] = self.generator.integers(2**64, size=len(seeds), dtype=np.uint64)
 
-    def _train_on(self, plan: Plan, group: Group) -> None:
+    def _train_on(self, plan: Plan, model: Model, group: Group) -> None:
         """Train on all batches of a group, and see that everything stays finite."""
         batches = group.batches
         first, count = int(batches.done[0]), len(batches.losses) * batches.per_epoch
@@ -315,6 +330,8 @@ class Course:
                 raise self._diverged(plan.executable, group)
             if ends and last < count:
                 self._moment.keep(self._values, batches)
+            if ends and self._recorder is not None:
+                self._recorder.on_moment(model)
             if saves and plan.checkpoint:
                 plan.checkpoint()
             first = last

@@ -9,12 +9,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from symprop import SGD, Dense, Network
+from symprop import (
+    SGD,
+    BatchNorm,
+    Dense,
+    Dropout,
+    EarlyStopping,
+    Network,
+    Residual,
+    load,
+)
+from symprop import (
+    recorder as recording,
+)
 from symprop.blame import layers_of
 from symprop.errors import ArgumentError, ArgumentTypeError, ShapeError
-from symprop.history import History
 from symprop.report import Recorder, training_page
-from symprop.report import recorder as recording
 from symprop.report.formulas import layer_formulas
 from symprop.report.measure import Measurement
 from symprop.report.mountain import mountain, plane_of
@@ -67,8 +77,7 @@ def test_of_many_snapshots_every_second_one_goes_and_the_newest_stays(monkeypatc
     for number in range(100):
         model.set_parameters({"b1": [number]})
         recorder.record(model)
-        if hasattr(model, "step"):
-            model.fit([[0.0]], [1.0])
+        model.fit([[0.0]], [1.0])
         found = [int(s.number) for s in recorder.snapshots]
         assert found[0] == 0
         assert found[-1] == number
@@ -86,14 +95,134 @@ def test_large_models_have_fewer_snapshots(monkeypatch) -> None:
     assert recorder._limit() == recording.FEWEST
 
 
-def test_an_epoch_s_end_tells_the_history_who_watched(tmp_path: Path) -> None:
+def steps_on(path: Path) -> list[int]:
+    return data_of(path.read_text(encoding="utf-8"))["steps"]
+
+
+def test_a_recorder_among_the_callbacks_has_the_start_and_every_epoch(tmp_path: Path) -> None:
     model, recorder = classifier(), Recorder(X, CLASSES)
-    recorder.on_fit_begin(model)
-    model.fit(X, CLASSES)
-    recorder.on_epoch_end(model, 1, {})
-    assert model.history.recordings == [recorder]
+    history = model.fit(X, CLASSES, epochs=3, callbacks=[recorder])
+    training_page(model, history, tmp_path / "page.html")
+    assert steps_on(tmp_path / "page.html") == [0, 2, 4, 6]
+    history = model.fit(X, CLASSES, callbacks=[recorder])
+    training_page(model, history, tmp_path / "page.html")
+    assert steps_on(tmp_path / "page.html") == [0, 2, 4, 6, 8]
+
+
+def test_a_plain_fit_has_a_page_whose_numbers_are_those_of_its_end(tmp_path: Path) -> None:
+    model, x, held_out = classifier(), X.copy(), (X[:20], CLASSES[:20])
+    start = model.parameters["W1"]
+    history = model.fit(x, CLASSES, epochs=4, validation=held_out)
+    x[:] = 0  # what is done to the arrays afterwards is not on the page
+    training_page(model, history, tmp_path / "page.html")
+    found = data_of((tmp_path / "page.html").read_text(encoding="utf-8"))
+    assert found["steps"][0] == 0
+    assert {2, 4, 6, 8} <= set(found["steps"])
+    assert found["loss"][-1] == pytest.approx(model.evaluate(X, CLASSES)["loss"], rel=1e-4)
+    assert found["validation_loss"][-1] == pytest.approx(history.validation_loss[-1], rel=1e-4)
+    accuracy = history.metrics["validation_accuracy"][-1]
+    assert found["validation_accuracy"][-1] == pytest.approx(accuracy, rel=1e-4)
+    assert np.array_equal(model.recorder.snapshots[0].parameters["W1"], start)
+
+
+def test_a_fit_s_own_recorder_changes_no_bit_and_keeps_little(monkeypatch) -> None:
+    monkeypatch.setattr(recording, "OWN_MOST", 4)
+    monkeypatch.setattr(recording, "OWN_LARGEST", 16 * 6 * 8)
+    x = np.random.default_rng(0).normal(size=(1000, 3))
+    model = line()
+    model.fit([[0.0], [1.0]], [1.0, 3.0], epochs=50)
+    assert len(model.recorder.snapshots) <= 4
+    assert model.recorder.snapshots[-1].step == model.step == 50
+    watched = Network([Dense(3)], 3, "mse").compile(backend="numpy", dtype="float64")
+    watched.fit(x, x, validation=0.25)
+    assert len(watched.recorder.x) == len(watched.recorder.validation[0]) == 16
+    assert watched.recorder.rows == 750
+    monkeypatch.setattr(recording, "OWN_LARGEST", 1)
+    other = Network([Dense(3)], 3, "mse").compile(backend="numpy", dtype="float64")
+    other.fit(x, x, validation=0.25)
+    assert other.recorder is None
+    assert np.array_equal(other.parameters["W1"], watched.parameters["W1"])
+
+
+class Interrupts:
+    def on_epoch_end(self, model, epoch, logs) -> None:
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+
+def test_a_fit_that_goes_on_has_one_path(tmp_path: Path) -> None:
+    model, recorder = classifier(), Recorder(X, CLASSES)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, CLASSES, epochs=5, callbacks=[recorder, Interrupts()])
     training_page(model, model.history, tmp_path / "page.html")
-    assert len(data_of((tmp_path / "page.html").read_text())["steps"]) == 2
+    assert steps_on(tmp_path / "page.html") == [0, 2, 4]
+    model.save(tmp_path / "cut")
+    history = model.fit(X, CLASSES, epochs=2)
+    training_page(model, history, tmp_path / "page.html")
+    assert steps_on(tmp_path / "page.html")[:3] == [0, 2, 4]
+    assert steps_on(tmp_path / "page.html")[-1] == model.step
+    loaded = load(tmp_path / "cut")
+    with raises(ArgumentError, "nothing was recorded on the way"):
+        training_page(loaded, loaded.history, tmp_path / "page.html")
+    history = loaded.fit(X, CLASSES, epochs=2)
+    training_page(loaded, history, tmp_path / "page.html")
+    assert steps_on(tmp_path / "page.html")[0] == 4
+
+
+def test_the_path_ends_where_the_model_is(tmp_path: Path) -> None:
+    model = line(optimizer=SGD(0.9))
+    best = EarlyStopping("loss", patience=2)
+    history = model.fit([[0.0], [2.0]], [1.0, 3.0], epochs=9, callbacks=[best])
+    assert best.best_epoch < len(history)
+    last = model.recorder.snapshots[-1]
+    assert np.array_equal(last.parameters["W1"], model.parameters["W1"])
+
+
+def test_the_history_of_another_fit_needs_its_recorder(tmp_path: Path) -> None:
+    model = classifier()
+    first = model.fit(X, CLASSES)
+    model.fit(X, CLASSES)
+    with raises(ArgumentError, "history: expected that of the model's latest fit"):
+        training_page(model, first, tmp_path / "page.html")
+
+
+def branches(x):
+    hidden = Dense(3, "tanh")(x)
+    return Dense(3, "softmax")(Dropout(0.5)(hidden) + x)
+
+
+LAYERS = {
+    "dropout": [Dropout(0.2), Dense(8, "tanh"), Dropout(0.5), Dense(3, "softmax")],
+    "normalized": [Dense(8), BatchNorm(), Dense(3, "softmax")],
+    "residual": [Residual([Dense(3, "tanh"), BatchNorm()]), Dense(3, "softmax")],
+    "graph": branches,
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_numbers_are_those_of_prediction(tmp_path: Path, name: str) -> None:
+    net = Network(LAYERS[name], inputs=3, loss="cross_entropy")
+    model = net.compile("adam", dtype="float64", backend="numpy")
+    history = model.fit(X, CLASSES, epochs=3, validation=(X[:20], CLASSES[:20]))
+    before = {label: array.tobytes() for label, array in model.values.items()}
+    measurement = Measurement(model, model.recorder)
+    series, found = measurement.series(), measurement.mountain()
+    assert series.loss[-1] == pytest.approx(model.evaluate(X, CLASSES)["loss"], rel=1e-12)
+    assert series.validation_loss[-1] == pytest.approx(history.validation_loss[-1], rel=1e-12)
+    assert np.array_equal(measurement.predictions(X)[-1], model.predict(X))
+    blames = [model.blame(x, y) for x, y in zip(X, CLASSES, strict=True)]
+    for parameter in model.parameters:
+        mean = np.mean([blame.gradients[parameter] for blame in blames], axis=0)
+        assert series.gradient[parameter][-1] == pytest.approx(np.abs(mean).mean(), rel=1e-10)
+    for n, layer in enumerate(layers_of(net)):
+        mean = np.mean([np.abs(blame.deltas[layer.delta]) for blame in blames])
+        assert series.delta[n][-1] == pytest.approx(mean, rel=1e-10)
+    (row,) = found.plane.sheet(found.plane.path[-1:])
+    assert measurement._loss(row) == pytest.approx(series.loss[-1], rel=1e-9)
+    training_page(model, history, tmp_path / "page.html")
+    assert before == {label: array.tobytes() for label, array in model.values.items()}
+    panels = (tmp_path / "page.html").read_text(encoding="utf-8").count('class="panel"')
+    assert panels == len(list(layer_formulas(net)))
 
 
 def test_data_that_does_not_fit_is_refused_when_recording_starts() -> None:
@@ -232,7 +361,9 @@ def test_what_cannot_be_a_page_is_refused_before_it_is_written(
     tmp_path: Path, spoil, error, words
 ) -> None:
     model = classifier()
-    given = {"model": model, "history": History(), "recorder": recorded(model, X, CLASSES, 1)}
+    recorder = recorded(model, X, CLASSES, 1)
+    model.go_on(model.progress, model.history)  # as of a loaded model
+    given = {"model": model, "history": model.history, "recorder": recorder}
     with raises(error, words):
         training_page(**{**given, "path": tmp_path / "page.html", **spoil})
     assert not list(tmp_path.iterdir())

@@ -28,7 +28,7 @@ LEVELS = (
     ("blocks", "loops", "schedule"),
     ("network", "printers", "backends", "derive"),
     ("archive", "metrics", "history", "callbacks", "learning_rate", "progress"),
-    ("data", "weights", "divergence", "start", "training"),
+    ("data", "weights", "divergence", "recorder", "start", "training"),
     ("storage", "model", "check", "learner", "blame", "flow", "plots"),
     ("cli", "report"),
 )

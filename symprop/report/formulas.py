@@ -44,9 +44,9 @@ class LayerFormulas:
 
 def layer_formulas(network: Network) -> Iterator[LayerFormulas]:
     """The layers with a pre-activation, in order, for one sample in matrix notation; what has no
-    such form stays in index notation.
+    such form stays in index notation. They are those of prediction, as ``blame`` has them.
     """
-    forward, short = network.forward, network.gradients
+    forward, short = network.inference, network.inference_gradients
     names = delta_names(forward, short)
     write = _Writer(names, dict(short.by_label))
     deltas = {tensor.cotangent(1).label for tensor in forward.preactivations}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,14 +14,11 @@ from symprop.backends.numpy import run
 from symprop.model import Model
 from symprop.passes import lower
 from symprop.program import Program
+from symprop.recorder import MOST_ROWS, WORK, Recorder, Snapshot, most_rows, subset
 from symprop.report.mountain import POINTS, Mountain, mountain, plane_of
-from symprop.report.recorder import Recorder, Snapshot, subset
 
-WORK = 50_000_000
-"""Rows times parameters that one loss is measured on: some milliseconds."""
 DELTA_WORK = 2_000_000
-"""The same for δ, which the interpreter computes."""
-MOST_ROWS, FEWEST_ROWS = 10_000, 16
+"""What WORK is, for δ, which the interpreter computes."""
 
 
 @dataclass(frozen=True)
@@ -51,15 +48,16 @@ class Measurement:
         )
         given, held_out = recorder.data(model)
         size = sum(array.size for array in model.parameters.values())
-        self.rows = len(given[0])
-        self.data = subset(given, _most(WORK, size))
-        self.few = subset(given, min(_most(DELTA_WORK, size), len(self.data[0])))
+        self.rows = recorder.rows or len(given[0])
+        self.data = subset(given, most_rows(WORK, size))
+        self.few = subset(given, min(most_rows(DELTA_WORK, size), len(self.data[0])))
         self.held_out = None if held_out is None else subset(held_out, MOST_ROWS)
-        self.program: Program = lower(self.network.gradients)
+        self.program: Program = lower(self.network.inference_gradients)
+        self.states = tuple(model.network.statistics.with_role("state"))
 
     def series(self) -> Series:
         """All numbers at all snapshots."""
-        found = [self._at(snapshot.parameters) for snapshot in self.snapshots]
+        found = [self._at(snapshot) for snapshot in self.snapshots]
         names = [tensor.name for tensor in self.network.parameters]
 
         def column(name: str) -> list[float]:
@@ -72,68 +70,82 @@ class Measurement:
             column("validation_accuracy"),
             {name: column(f"gradient {name}") for name in names},
             {name: column(f"size {name}") for name in names},
-            [column(f"delta {n}") for n in range(len(self.network.forward.preactivations))],
+            [column(f"delta {n}") for n in range(len(self.network.inference.preactivations))],
         )
 
-    def _at(self, parameters: Mapping[str, Array]) -> dict[str, float]:
-        self.model.set_parameters(parameters)
+    def _at(self, snapshot: Snapshot) -> dict[str, float]:
+        self._set(snapshot.values)
         found = self.model.evaluate(*self.data)
         if self.held_out is not None:
             measured = self.model.evaluate(*self.held_out)
             found |= {f"validation_{name}": value for name, value in measured.items()}
-        _, gradients = self.model.loss_and_gradients(*self.data)
-        for name, array in gradients.items():
+        x, y = self.few
+        values = run(self.program, {"x": x, "y": y, **snapshot.values})
+        for name, array in self._gradients(values).items():
             found[f"gradient {name}"] = _mean_size(array)
-            found[f"size {name}"] = _mean_size(parameters[name])
-        for n, delta in enumerate(self._deltas(parameters)):
-            found[f"delta {n}"] = _mean_size(delta)
+            found[f"size {name}"] = _mean_size(snapshot.parameters[name])
+        for n, tensor in enumerate(self.network.inference.preactivations):
+            delta = values.get(str(tensor.cotangent(1).label), np.zeros(1))
+            # of a sample's own loss, which the mean over the samples divides by their number
+            found[f"delta {n}"] = _mean_size(delta) * len(x)
         return found
 
-    def _deltas(self, parameters: Mapping[str, Array]) -> Iterator[Array]:
-        """δ of each layer; of a sample's own loss, which the mean over m samples divides by m."""
-        x, y = self.few
-        values = run(self.program, {"x": x, "y": y, **parameters})
-        for tensor in self.network.forward.preactivations:
-            label = str(tensor.cotangent(1).label)
-            yield values.get(label, np.zeros(1)) * len(x)
+    @property
+    def gradient_rows(self) -> int:
+        """How many samples the gradients are those of."""
+        return len((self.data if self._is_trained_as_it_predicts else self.few)[0])
+
+    def _gradients(self, values: Mapping[str, Array]) -> dict[str, Array]:
+        """∂L/∂W of prediction; compiled code has those of training, which may be others."""
+        if self._is_trained_as_it_predicts:
+            return self.model.loss_and_gradients(*self.data)[1]
+        labels = {t.name: str(t.cotangent(1).label) for t in self.network.parameters}
+        return {name: values.get(label, np.zeros(1)) for name, label in labels.items()}
+
+    @property
+    def _is_trained_as_it_predicts(self) -> bool:
+        return self.network.inference is self.network.forward
+
+    def _set(self, values: Mapping[str, Array]) -> None:
+        """Set the parameters and the running statistics."""
+        self.model.set_parameters({t.name: values[t.name] for t in self.network.parameters})
+        for tensor in self.states:
+            self.model.values[tensor.name][...] = values[tensor.name]
 
     def predictions(self, x: Array) -> Array:
         """The predictions for rows of x at every snapshot: (snapshots, rows, outputs)."""
         found = []
         for snapshot in self.snapshots:
-            self.model.set_parameters(snapshot.parameters)
+            self._set(snapshot.values)
             found.append(self.model.predict(x))
         return np.stack(found)
 
     def mountain(self) -> Mountain:
         """The loss on the sheet through the path."""
-        names = [tensor.name for tensor in self.network.parameters]
+        names = [tensor.name for tensor in (*self.network.parameters, *self.states)]
         path = np.stack(
-            [np.concatenate([s.parameters[n].ravel() for n in names]) for s in self.snapshots]
+            [np.concatenate([s.values[n].ravel() for n in names]) for s in self.snapshots]
         )
-        return mountain(plane_of(path), self._loss, POINTS)
+        size = sum(array.size for array in self.snapshots[0].parameters.values())
+        return mountain(plane_of(path, size), self._loss, POINTS)
 
     def _loss(self, row: Array) -> float:
-        """The loss with all parameters in one row; NaN where they are too large for the type."""
+        """The loss with all parameters and states in one row; NaN where they are too large."""
         with np.errstate(over="ignore"):
             row = row.astype(self.model.dtype)
         if not np.isfinite(row).all():
             return math.nan
-        self.model.set_parameters(self._parameters(row))
+        self._set(self._values(row))
         return self.model.evaluate(*self.data)["loss"]
 
-    def _parameters(self, row: Array) -> dict[str, Any]:
+    def _values(self, row: Array) -> dict[str, Any]:
         found, first = {}, 0
-        for tensor in self.network.parameters:
+        for tensor in (*self.network.parameters, *self.states):
             shape = tuple(int(size) for size in tensor.shape)
             count = int(np.prod(shape))
             found[tensor.name] = row[first : first + count].reshape(shape)
             first += count
         return found
-
-
-def _most(work: int, size: int) -> int:
-    return min(MOST_ROWS, max(FEWEST_ROWS, work // max(size, 1)))
 
 
 def _mean_size(array: Array) -> float:

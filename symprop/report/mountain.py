@@ -11,7 +11,8 @@ The plane alone would miss the path, and so the loss along it. The sheet
     θ(u, v) = c + u d₁ + v d₂ + Σ_i w_i(u, v) r_i,    w_i ∝ 1/|(u, v) − (u_i, v_i)|⁴,  Σ_i w_i = 1
 
 goes through every snapshot (Shepard 1968), so that the height at a snapshot is its measured loss,
-and at every other point the loss of the network with the parameters of that point.
+and at every other point the loss of the network with the parameters of that point. Running
+statistics belong to the parameters beside them: they are Σ_i w_i s_i, and no direction is theirs.
 
 The plane of principal directions: Li, Xu, Taylor, Studer and Goldstein 2018, "Visualizing the Loss
 Landscape of Neural Nets", section 7.2.
@@ -69,8 +70,9 @@ class Mountain:
     plane: Plane
 
 
-def plane_of(path: Array) -> Plane:
-    """The plane of a path, given as rows of parameters.
+def plane_of(path: Array, size: int | None = None) -> Plane:
+    """The plane of a path, given as rows of parameters; of more than ``size`` numbers in a row the
+    others are statistics.
 
     The principal directions are eigenvectors of the small matrix of the rows' inner products. A
     path along a line, or a point, has any other direction for its second.
@@ -78,7 +80,9 @@ def plane_of(path: Array) -> Plane:
     rows = np.asarray(path, np.float64)
     center = rows.mean(axis=0)
     moved = rows - center
-    small = moved / (np.abs(moved).max() or 1.0)
+    small = moved.copy()
+    small[:, rows.shape[1] if size is None else size :] = 0
+    small /= np.abs(small).max() or 1.0
     values, vectors = np.linalg.eigh(small @ small.T)
     total = float(values.clip(0).sum())
     found = [

@@ -22,11 +22,11 @@ from symprop.history import History
 from symprop.model import Model
 from symprop.printers.mathml import MathmlPrinter, node_mathml
 from symprop.printers.structure import Access, Magnitude, Slope
+from symprop.recorder import Recorder
 from symprop.report.formulas import LayerFormulas, layer_formulas
 from symprop.report.measure import Measurement, Series
 from symprop.report.mountain import Mountain
 from symprop.report.pictures import samples_of, weights_of
-from symprop.report.recorder import Recorder
 
 ROWS = 100
 """Epochs in the table of what ``fit`` recorded; of more, every so many."""
@@ -42,30 +42,32 @@ def training_page(
     title: str | None = None,
     image_shape: tuple[int, int] | None = None,
 ) -> None:
-    """Write the page of a training that a Recorder has watched.
+    """Write the page of a training.
 
     It shows the error mountain, which is the loss on a sheet through the path of the training (see
     ``symprop.report.mountain``), with the model as a ball that rolls down; curves; each layer's
     formulas with their numbers at the step; predictions of samples; the first layer's weights. All
     numbers are measured at the snapshots of the recorder, with a model of their own: the given one
-    stays as it is.
+    stays as it is. With dropout or batch normalization formulas and numbers are those of
+    prediction.
 
-    ``recorder`` is the one whose ``on_epoch_end`` was called for ``history``, unless it is given.
-    ``title`` stands on top; ``image_shape`` is (height, width) of inputs that are images, by
-    default a square where there are 16, 25, 36, … inputs.
+    ``recorder`` is by default what has watched the model's latest ``fit``, whose ``history`` this
+    must be: the Recorder among its callbacks, or the fit's own. That keeps at most 100 snapshots,
+    taken where compiled code comes back (after each epoch at least if anything is done there); 3 or
+    more of up to 32 MB of parameters; and of the data the rows that the page measures on. ``title``
+    stands on top; ``image_shape`` is (height, width) of inputs that are images, by default a square
+    where there are 16, 25, 36, … inputs.
 
-    Raises ArgumentError for a history that no recorder has watched, for fewer than two snapshots,
-    and for a shape that does not fit the inputs.
+    Raises ArgumentError for a history of another fit than the latest, one that nothing has watched
+    (of a loaded or a larger model), for fewer than two snapshots, and for a shape that does not fit
+    the inputs.
 
     >>> import tempfile
     >>> from symprop import Dense, Network
     >>> model = Network([Dense(2, "tanh"), Dense(1)], inputs=1, loss="mse").compile("adam")
-    >>> recorder = Recorder([[0.0], [0.5], [1.0]], [1.0, 0.0, 1.0])
-    >>> for _ in range(9):
-    ...     recorder.record(model)
-    ...     history = model.fit(recorder.x, recorder.y)
+    >>> history = model.fit([[0.0], [0.5], [1.0]], [1.0, 0.0, 1.0], epochs=9)
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     training_page(model, history, Path(folder) / "page.html", recorder)
+    ...     training_page(model, history, Path(folder) / "page.html")
     ...     (Path(folder) / "page.html").stat().st_size < 200_000
     True
     """
@@ -105,10 +107,17 @@ def _recorder(model: Model, history: History, given: Recorder | None) -> Recorde
         raise ArgumentTypeError(
             f"training_page: recorder: expected a Recorder, got {type(given).__name__}"
         )
-    found = given or next(iter(history.recordings), None)
-    how = "recorder = Recorder(x, y); recorder.record(model); model.fit(..., callbacks=[recorder])"
+    if given is None and history is not model.history:
+        raise ArgumentError(
+            "training_page: history: expected that of the model's latest fit; for another give the "
+            "recorder that has watched it"
+        )
+    found = given or model.recorder
+    how = "recorder = Recorder(x, y); history = model.fit(x, y, ..., callbacks=[recorder])"
     if found is None:
         raise ArgumentError(f"training_page: nothing was recorded on the way; write {how}")
+    if found is model.recorder and found.snapshots and model.step > found.snapshots[-1].step:
+        found.record(model)
     if len(found.snapshots) < 2:
         raise ArgumentError(
             "training_page: expected at least two snapshots of the parameters, got "
@@ -262,7 +271,8 @@ def _reading(measurement: Measurement, found: Mountain) -> str:
     )
     signal = (
         "δ is the derivative of a sample's loss by a layer's pre-activation z; its mean is taken "
-        f"over {deltas:,} samples. The gradients are those of the mean loss."
+        f"over {deltas:,} samples. The gradients are those of the mean loss over "
+        f"{measurement.gradient_rows:,} samples."
     )
     keys = (
         ("Space", "play and pause"),

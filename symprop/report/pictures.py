@@ -218,7 +218,7 @@ def _first_weight(measurement: Measurement) -> str | None:
     network = measurement.network
     source = network.named("x").label
     weights = {t.label: t.name for t in network.parameters if len(t.axes) == 2}
-    for equation in network.forward.flat:
+    for equation in network.inference.flat:
         read = {label_of(access) for access in equation.reads}
         if source in read and read & weights.keys():
             return weights[min(read & weights.keys(), key=str)]
