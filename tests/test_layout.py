@@ -22,7 +22,8 @@ def arrays(program: Program) -> dict[str, Any]:
     given = [t for t in program.tensors if t.role not in ("intermediate", "constant")]
     shapes = [[ROWS if not size.is_Integer else int(size) for size in t.shape] for t in given]
     pairs = enumerate(zip(given, shapes, strict=True))
-    return {str(t.label): np.abs(draw(n, *shape)) for n, (t, shape) in pairs}
+    found = {str(t.label): np.abs(draw(n, *shape)) for n, (t, shape) in pairs}
+    return {k: a.astype(int) if k in map(str, program.integers) else a for k, a in found.items()}
 
 
 def test_first_weights_lie_transposed_with_all_that_is_updated_with_them() -> None:

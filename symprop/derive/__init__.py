@@ -167,9 +167,10 @@ def derive(
                 "cannot be followed alone; expected True or None"
             )
         batch = True
-    update = network.update(optimizer) + network.statistics
+    update, statistics = network.update(optimizer), network.statistics
     raw = forward + network.raw_gradients
-    builder = Builder(Lookup(forward, raw, short), update, delta_names(forward, raw), detail)
+    names = delta_names(forward, raw)
+    builder = Builder(Lookup(forward, raw, short), update, statistics, names, detail)
     steps = (*builder.steps(), *builder.floating())
-    programs = (forward, raw, short, update)
+    programs = (forward, raw, short, update + statistics)
     return Derivation(steps, *programs, network, detail, notation, batch, optimizer_of(optimizer))

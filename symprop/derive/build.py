@@ -16,8 +16,8 @@ from symprop.derive.groups import (
     Block,
     Run,
     blocks_of,
-    label_number,
     layer_number,
+    parameter_number,
     runs,
 )
 from symprop.derive.lookup import Lookup, as_value, by_label
@@ -39,8 +39,11 @@ STATISTICS = "Running statistics"
 class Builder:
     """Finds the equations of each step and has them explained."""
 
-    def __init__(self, lookup: Lookup, update: Program, names: Names, detail: Detail):
-        self.lookup, self.update, self.names, self.detail = lookup, update, names, detail
+    def __init__(
+        self, lookup: Lookup, update: Program, statistics: Program, names: Names, detail: Detail
+    ):
+        self.lookup, self.update, self.statistics = lookup, update, statistics
+        self.names, self.detail = names, detail
         self.explainer = Explainer(lookup, self.number, full=detail == "full")
         self.numbers: dict[Symbol, str] = {}
         """The number of the equation that defines a tensor."""
@@ -154,7 +157,7 @@ class Builder:
         if several or not any(equation.loops for equation in equations):
             return ()
         tensors = {**self.lookup.raw.by_label, **self.lookup.short.by_label}
-        tensors.update(self.update.by_label)
+        tensors.update(self.update.by_label | self.statistics.by_label)
         return tuple(matrix_steps(equations, self.names, tensors))
 
     def deltas(self) -> Iterator[Step]:
@@ -163,7 +166,7 @@ class Builder:
             return
         output, *rest = self.lookup.deltas
         yield from self._delta(output, OUTPUT, None)
-        by_number = {label_number(str(delta.label)): delta for delta in rest}
+        by_number = {parameter_number(str(delta.label)): delta for delta in rest}
         defined = self.lookup.short.defined
         pairs = [(n, e) for n, delta in by_number.items() for e in defined.get(delta.label, ())]
         for block, run in self._told(blocks_of(pairs)):
@@ -309,14 +312,12 @@ class Builder:
 
     def updates(self) -> Iterator[Step]:
         """w ← w − α ∂L/∂w, then what else a step of training assigns."""
-        given = self.lookup.forward.with_role("parameter")
-        known = {tensor.label for tensor in given}
-        for section, wanted in ((UPDATE, True), (STATISTICS, False)):
-            equations = (e for e in self.update.flat if (e.label in known) is wanted)
-            pairs = ((label_number(str(e.label)), e) for e in equations)
+        for section, program in ((UPDATE, self.update), (STATISTICS, self.statistics)):
+            pairs = ((parameter_number(str(e.label)), e) for e in program.flat)
             for block, run in self._told(blocks_of(pairs)):
                 for found in by_label(block.equations).values():
-                    yield self._definition(section, found, run, rule="update")
+                    rule = "update" if found[0].reduce == "set" else "definition"
+                    yield self._definition(section, found, run, rule=rule)
 
 
 def _of_run(step: Step, run: Run | None) -> Step:
