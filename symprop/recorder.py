@@ -23,10 +23,10 @@ MOST_BYTES = 1 << 28
 """What the snapshots of a large model may take."""
 OWN_MOST, OWN_FEWEST, OWN_BYTES = 100, 3, 1 << 24
 """The same of a fit's own recorder, which nobody asked for."""
-OWN_LARGEST = 1 << 25
-"""Bytes of parameters above which a fit has no recorder of its own, and those of the samples that
-it keeps.
-"""
+OWN_LARGEST = 1 << 22
+"""Bytes of parameters above which a fit has no recorder of its own: copies would take time."""
+OWN_SAMPLES = 1 << 20
+"""Bytes of samples that it keeps, a fraction of a millisecond to copy."""
 WORK = 50_000_000
 """Rows times parameters that one loss is measured on: some milliseconds."""
 MOST_ROWS, FEWEST_ROWS = 10_000, 16
@@ -181,5 +181,5 @@ def _drawn(count: int, most: int) -> Array:
 def _copied(x: Array, y: Array, rows: Array, most: int) -> tuple[Array, Array]:
     """Copies of at most so many of the rows, and of at most so many bytes."""
     row = (x[:1].nbytes + y[:1].nbytes) or 1
-    kept = rows[_drawn(len(rows), min(most, max(FEWEST_ROWS, OWN_LARGEST // row)))]
+    kept = rows[_drawn(len(rows), min(most, max(FEWEST_ROWS, OWN_SAMPLES // row)))]
     return x[kept], y[kept]

@@ -127,7 +127,7 @@ def test_a_plain_fit_has_a_page_whose_numbers_are_those_of_its_end(tmp_path: Pat
 
 def test_a_fit_s_own_recorder_changes_no_bit_and_keeps_little(monkeypatch) -> None:
     monkeypatch.setattr(recording, "OWN_MOST", 4)
-    monkeypatch.setattr(recording, "OWN_LARGEST", 16 * 6 * 8)
+    monkeypatch.setattr(recording, "OWN_SAMPLES", 16 * 6 * 8)
     x = np.random.default_rng(0).normal(size=(1000, 3))
     model = line()
     model.fit([[0.0], [1.0]], [1.0, 3.0], epochs=50)
