@@ -35,7 +35,7 @@ def main() -> None:
         print(f"rate {rate:<6}  loss {loss[0]:.3f} → {loss[-1]:.3g} in {len(loss)} steps: {fate}")
         steps = range(1, len(loss) + 1)
         axes.loglog(steps, loss, style, color=color, label=f"{rate}: {fate.split(':')[0]}")
-    axes.set(xlabel="step", ylabel="loss", ylim=(0.05, 100), title="Gradient descent, by rate α")
+    axes.set(xlabel="step", ylabel="loss", ylim=(0.05, 1e6), title="Gradient descent, by rate α")
     axes.legend()
     axes.grid(color="0.9")
     figure.savefig("learning_rates.png", dpi=150)

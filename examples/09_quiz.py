@@ -9,9 +9,8 @@ Y = (X[:, 0] * X[:, 1] > 0).astype(float)
 
 def network(activation="tanh", depth=1):
     """Hidden layers and a sigmoid, to tell whether two numbers have the same sign."""
-    return Network(
-        [*[Dense(8, activation)] * depth, Dense(1, "sigmoid")], 2, "binary_cross_entropy"
-    )
+    layers = [Dense(8, activation)] * depth + [Dense(1, "sigmoid")]
+    return Network(layers, inputs=2, loss="binary_cross_entropy")
 
 
 def unit(w, x, y, loss="mse", activation="sigmoid", rate=0.01, steps=1):
@@ -29,9 +28,8 @@ def main() -> None:
     net = network()
     model = net.compile(seed=0)
     start, (before, gradients) = model.parameters, model.loss_and_gradients(X, Y)
-    number, error = sum(g.size for g in gradients.values()), check_gradients(net, X[:50], Y[:50])
-    print("1. What is backpropagation for?  To know how the loss changes with every weight:")
-    print(f"   {number} slopes from one pass back; worst error against measured ones {error:.0e}.")
+    print("1. What is backpropagation for?  The slope of the loss along every weight, in one pass:")
+    print(f"   worst error against measured slopes {check_gradients(net, X[:50], Y[:50]):.0e}.")
     names = [s.split("[")[0] for s in str(net.gradients).splitlines() if s.startswith("∂L/∂")]
     print("2. Which way does it go?  From the loss back to the input:\n  ", ", ".join(names))
     a, slope, _ = unit(w=0.5, x=2.0, y=0.0)
@@ -39,8 +37,7 @@ def main() -> None:
     print(f"   {2 * a:.4f} · {a * (1 - a):.4f} · 2 = {2 * a * a * (1 - a) * 2:.4f} = {slope:.4f}.")
     print("4. Why is the gradient subtracted?  It points uphill:")
     for sign, word in ((-1, "subtracted"), (1, "added")):
-        moved = {n: start[n] + sign * 0.1 * g for n, g in gradients.items()}
-        model.set_parameters(moved)
+        model.set_parameters({n: start[n] + sign * 0.1 * g for n, g in gradients.items()})
         print(f"   {word}: the loss goes from {before:.4f} to {model.evaluate(X, Y)['loss']:.4f}.")
     print("5. What does too high a rate do?  It overshoots, farther at each step:")
     for rate in (0.09, 0.2):
@@ -52,7 +49,7 @@ def main() -> None:
         print(f"   {loss}: y = 1, ŷ = {a:.0e}, ∂L/∂w = {slope:.0e}.")
     model.fit(X, Y, epochs=1, batch_size=100)
     print(
-        f"7. What is an epoch?  One pass through all {len(X)} samples: {model.step} batches of 100."
+        f"7. What is an epoch?  A pass through all {len(X)} samples: {model.step} batches of 100."
     )
     print("8. What are vanishing gradients?  Slopes that shrink with each layer on the way back:")
     for depth in (2, 10):
