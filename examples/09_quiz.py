@@ -48,9 +48,7 @@ def main() -> None:
         a, slope, _ = unit(w=-10.0, x=1.0, y=1.0, loss=loss)
         print(f"   {loss}: y = 1, ŷ = {a:.0e}, ∂L/∂w = {slope:.0e}.")
     model.fit(X, Y, epochs=1, batch_size=100)
-    print(
-        f"7. What is an epoch?  A pass through all {len(X)} samples: {model.step} batches of 100."
-    )
+    print(f"7. What is an epoch?  A pass over all {len(X)} samples: {model.step} batches of 100.")
     print("8. What are vanishing gradients?  Slopes that shrink with each layer on the way back:")
     for depth in (2, 10):
         deep = network("sigmoid", depth).compile(seed=0, backend="numpy")

@@ -44,6 +44,6 @@ def test_the_quiz_has_eight_answers(tmp_path: Path) -> None:
     assert left == right
     before, lower = map(float, re.search(r"subtracted.* (\S+) to (\S+)\.\n", text).groups())
     assert lower < before < float(re.search(r"added.* to (\S+)\.\n", text)[1])
-    assert "all 10000 samples: 100 batches of 100" in text
+    assert "over all 10000 samples: 100 batches of 100" in text
     shallow, deep = map(float, re.findall(r"first layer / last (\S+)\.\n", text))
     assert deep < 1e-3 * shallow
