@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from symprop.backends import Array, Batches, Executable, in_another_thread, outcome
+from symprop.backends import Array, Batches, Executable, outcome, start
 from symprop.backends.noise import noise_source
 from symprop.backends.shuffle import begin_epoch
 from symprop.callbacks import Callback, State, states
@@ -200,8 +200,9 @@ class Course:
 
     def settle(self) -> None:
         """Wait for a batch that an interrupted fit left running, and count what it has done."""
-        if self._running is not None:
-            wait([self._running])
+        running = self._running
+        if running is not None and not (self._group is None and running.cancel()):
+            wait([running])
         if self._left is not None:
             self._count(self._left)
             self._left = None
@@ -320,9 +321,9 @@ class Course:
             last = min(first + self._pace, count)
             if plan.every:
                 last = min(last, first + plan.every - group.step(first) % plan.every)
-            start = time.perf_counter()
+            begin = time.perf_counter()
             self._train(plan.executable, batches, first, last)
-            seconds = time.perf_counter() - start
+            seconds = time.perf_counter() - begin
             self._set_pace(last - first, seconds)
             saves = plan.every and group.step(last) % plan.every == 0
             ends = saves or last == count or self._moment.is_old(seconds)
@@ -343,19 +344,24 @@ class Course:
             number = last_finite_step(executable, self._values, group.batches, self._moment)
             return divergence(executable, group.batches, number, group.records + 1)
 
-        self._running = started = in_another_thread(located)
-        return outcome(started)
+        found: Future[DivergenceError] = Future()
+        self._running = found
+        start(located, found)
+        return outcome(found)
 
-    def _train(self, executable: Executable, *batches: Any) -> None:
+    def _train(self, executable: Executable, batches: Batches, first: int, last: int) -> None:
         """Run some batches; a slow batch in another thread, so that Ctrl-C need not wait for it.
 
-        The thread finishes its batch; what uses the values then waits for it.
+        The thread finishes its batch; what uses the values then waits for it. It is known before
+        it is started: an interrupt may come in between.
         """
-        if executable.whole and not self._slow:
-            executable.train(*batches)
+        if executable.whole(batches) and not self._slow:
+            executable.train(batches, first, last)
             return
-        self._running = started = in_another_thread(lambda: executable.train(*batches))
-        outcome(started)
+        found: Future[None] = Future()
+        self._running = found
+        start(lambda: executable.train(batches, first, last), found)
+        outcome(found)
 
     def _set_pace(self, batches: int, seconds: float) -> None:
         """How many batches run in one call of compiled code, during which Ctrl-C has to wait."""

@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 import sympy
-from symprop import Adam, Dense, Network, prediction, target
+from symprop import SGD, Adam, Dense, Network, prediction, target
 from symprop.history import History
 from symprop.training import Course
 
@@ -264,7 +264,7 @@ def test_the_cut_of_an_epoch_into_calls_does_not_change_the_bits(backend, monkey
 
 
 def test_pace_follows_the_time_that_calls_take():
-    course = Course({}, np.random.default_rng(0))
+    course = Course({}, np.random.default_rng(0), 0, SGD())
     course._set_pace(1, 1e-9)
     assert course._pace == 2  # never more than twice as many as before
     course._set_pace(100, 10.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ import time
 import numpy as np
 import pytest
 import symprop
-from symprop import SGD, Adam, Dense, EarlyStopping, Network, load
+from symprop import SGD, Adam, BatchNorm, Dense, Dropout, EarlyStopping, Network, load
 from symprop.errors import ArgumentError, ArgumentTypeError, DivergenceError
 from symprop.training import Course
 
@@ -153,6 +154,83 @@ def test_an_interrupt_at_any_moment_loses_nothing(backend, validation):
         assert interrupts > 0
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+DECAY = symprop.ExponentialDecay(0.02, 10, 0.9)
+
+
+def everything_at_once(optimizer, backend):
+    """Noise, running statistics, states of an optimizer, a schedule."""
+    layers = [Dense(8), BatchNorm(), Dropout(0.3), Dense(3, activation="softmax")]
+    network = Network(layers, inputs=3, loss="cross_entropy")
+    return network.compile(optimizer, dtype="float64", seed=3, backend=backend)
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_an_interrupt_while_a_thread_is_started_loses_nothing(backend, moment, monkeypatch):
+    """The thread that trains runs, or never will; it is not known to the one who is interrupted."""
+    optimizers = [SGD(lambda t: 0.1 / (1 + t), momentum=0.9), Adam(0.01)]
+    for optimizer in optimizers:
+        whole, cut = (everything_at_once(optimizer, backend) for _ in range(2))
+        whole.fit(X, CLASSES, 5, 8)
+        begin, interrupts = threading.Thread.start, []
+
+        def started(thread, begin=begin, cut=cut, interrupts=interrupts):
+            if threading.current_thread() is not threading.main_thread():
+                return begin(thread)
+            if moment == "after":
+                begin(thread)
+            interrupts.append(thread)
+            raise KeyboardInterrupt
+
+        while cut.epoch < 5:
+            with monkeypatch.context() as patch:
+                if len(interrupts) < 9:
+                    patch.setattr(threading.Thread, "start", started)
+                with contextlib.suppress(KeyboardInterrupt):
+                    cut.fit(X, CLASSES, 5 - cut.epoch, 8)
+        assert interrupts
+        assert everything(cut)[:3] == everything(whole)[:3]
+        assert (cut.epoch, cut.step) == (whole.epoch, whole.step)
+
+
+@pytest.mark.parametrize("saves", [1, 4, 6])
+def test_every_part_of_a_training_goes_on_in_mid_epoch(tmp_path, backend, saves):
+    """Noise, statistics, moments, schedule, order and patience; another process does the same."""
+    whole, cut = (everything_at_once(Adam(DECAY), backend) for _ in range(2))
+    settings = {"batch_size": 8, "validation": 0.2}
+    whole.fit(X, CLASSES, 6, callbacks=EarlyStopping(patience=2), **settings)
+    cut_after(cut, saves)
+    with pytest.raises(StopError):
+        cut.fit(
+            X,
+            CLASSES,
+            6,
+            callbacks=EarlyStopping(patience=2),
+            checkpoint=tmp_path / "m",
+            every=2,
+            **settings,
+        )
+    loaded = load(tmp_path / "m")
+    assert loaded.step == 2 * saves
+    loaded.fit(X, CLASSES, 6 - loaded.epoch, callbacks=EarlyStopping(patience=2), **settings)
+    assert everything(loaded) == everything(whole)
+    if saves == 1:
+        paths = [*sys.path, os.path.dirname(__file__)]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+        command = [sys.executable, "-c", RESUMED, str(tmp_path / "m"), str(tmp_path / "end")]
+        subprocess.run(command, check=True, env=environment)  # noqa: S603 (a fixed text)
+        assert everything(load(tmp_path / "end")) == everything(whole)
+
+
+RESUMED = """
+import sys, symprop
+from models import CLASSES, X
+model = symprop.load(sys.argv[1])
+stopping = symprop.EarlyStopping(patience=2)
+model.fit(X, CLASSES, 6 - model.epoch, 8, validation=0.2, callbacks=stopping)
+model.save(sys.argv[2])
+"""
 
 
 CHILD = """

@@ -8,8 +8,9 @@ training.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
+from threading import Thread
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -28,10 +29,28 @@ Value = TypeVar("Value")
 
 def in_another_thread(work: Callable[[], Value]) -> Future[Value]:
     """Start some work in a thread of its own."""
-    pool = ThreadPoolExecutor(max_workers=1)
-    started = pool.submit(work)
-    pool.shutdown(wait=False)
+    started: Future[Value] = Future()
+    start(work, started)
     return started
+
+
+def start(work: Callable[[], Value], found: Future[Value]) -> None:
+    """Start some work in a thread of its own, of which ``found`` tells.
+
+    A KeyboardInterrupt may come before the thread runs or after. Whoever holds ``found`` is safe:
+    what can still be cancelled has not begun and never will, anything else can be waited for.
+    """
+
+    def run() -> None:
+        if found.set_running_or_notify_cancel():
+            try:
+                value = work()
+            except BaseException as error:
+                found.set_exception(error)
+            else:
+                found.set_result(value)
+
+    Thread(target=run).start()
 
 
 def outcome(started: Future[Value]) -> Value:
@@ -109,11 +128,6 @@ class Executable(Protocol):
     Arrays handed in are C-contiguous, of the model's dtype and checked; a kernel checks nothing.
     """
 
-    whole: bool
-    """Whether a call of ``train`` counts every batch that it does: no KeyboardInterrupt comes
-    between the two.
-    """
-
     @property
     def source(self) -> str:
         """The text of the code that runs."""
@@ -136,6 +150,11 @@ class Executable(Protocol):
 
         ``batches.order``, ``.losses`` and ``.done`` are brought up to date too. The bits do not
         depend on how a training is cut into calls.
+        """
+
+    def whole(self, batches: Batches) -> bool:
+        """Whether a call of ``train`` counts every batch that it does: no KeyboardInterrupt comes
+        between the two.
         """
 
     def steps(self, batches: Batches, number: int) -> Iterator[tuple[Tensor, Array]]:

@@ -127,8 +127,6 @@ class NumbaExecutable:
     Raises LoweringError for a program that cannot be compiled.
     """
 
-    whole = True
-
     def __init__(
         self,
         network: Network,
@@ -258,6 +256,10 @@ class NumbaExecutable:
 
         self._module.prepare(entry.name, calls(first, last, 1)[0])
         self._threads.run(run, first, last, parts)
+
+    def whole(self, batches: Batches) -> bool:
+        """With one thread: of several, an interrupt would leave some that wait for the others."""
+        return self._entries["train"].parts(min(batches.size, len(batches.rows))) == 1
 
     def steps(self, batches: Batches, number: int) -> Iterator[tuple[Tensor, Array]]:
         """Each tensor of one batch's training step with its value, in the order of the program."""

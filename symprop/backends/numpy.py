@@ -316,8 +316,6 @@ class NumpyExecutable:
     interrupts: whenever KeyboardInterrupt comes, the values are those after a finished batch.
     """
 
-    whole = False
-
     def __init__(
         self, network: Network, optimizer: Any, dtype: np.dtype[Any], values: dict[str, Array]
     ):
@@ -366,6 +364,10 @@ class NumpyExecutable:
             with np.errstate(over="ignore"):
                 batches.losses[number // batches.per_epoch] += loss * len(data["x"])
             batches.done[0] = number + 1
+
+    def whole(self, batches: Batches) -> bool:
+        """Never: Python runs between a batch and its count."""
+        return False
 
     def steps(self, batches: Batches, number: int) -> Iterator[tuple[Tensor, Array]]:
         """Each tensor of one batch's training step with its value, in the order of the program."""
