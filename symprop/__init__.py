@@ -3,6 +3,7 @@
 from symprop import errors, metrics
 from symprop.callbacks import EarlyStopping
 from symprop.check import check_backends, check_gradients, check_program
+from symprop.errors import DivergenceError
 from symprop.flow import gradient_flow
 from symprop.layers import Activation, BatchNorm, Dense, Dropout, Residual
 from symprop.losses import prediction, target
@@ -30,6 +31,7 @@ __all__ = [
     "BatchNorm",
     "CosineDecay",
     "Dense",
+    "DivergenceError",
     "Dropout",
     "EarlyStopping",
     "ExponentialDecay",

@@ -141,6 +141,8 @@ def write(path: Path, parts: list[bytes]) -> None:
     there whole.
     """
     check_folder(path)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "expected a file, this is a folder", str(path))
     beside = path.with_name(f".{path.name}.tmp")
     with _alone(beside) as file:
         try:

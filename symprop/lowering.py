@@ -41,6 +41,9 @@ class Lowering:
     exact_slopes: bool = False
 
     def __post_init__(self) -> None:
+        for name, given in vars(self).items():
+            if name != "threads" and not isinstance(given, bool):
+                raise ArgumentTypeError(f"Lowering: {name}: expected True or False, got {given!r}")
         if isinstance(self.threads, bool) or not isinstance(self.threads, int):
             raise ArgumentTypeError(f"Lowering: threads: expected a number, got {self.threads!r}")
         if self.threads < 0:

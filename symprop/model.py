@@ -240,9 +240,7 @@ class Model:
         return self._predict(input_array(self.network, x, self.dtype))
 
     def evaluate(self, x: Any, y: Any, metrics: Any = None) -> dict[str, float]:
-        """The mean loss and the metrics over all rows; by default, for a classifier, the accuracy.
-
-        ``metrics`` are as for ``fit``; see ``symprop.metrics``.
+        """The mean loss and the metrics (as for ``fit``) over all rows, by default the accuracy.
 
         Raises ShapeError, DataError, ArgumentError, ArgumentTypeError or UnknownNameError.
         """
@@ -354,6 +352,10 @@ class Model:
 
         save(self, path)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies: all but compiled code, which a copy makes for itself."""
+        return {k: v for k, v in vars(self).items() if k not in ("_executable", "_weighted")}
+
     @cached_property
     def _executable(self) -> Executable:
         return self._made(self.network)
@@ -387,10 +389,9 @@ class Model:
 
     def _measure(self, x: Array, y: Array, metrics: Mapping[str, Metric]) -> dict[str, float]:
         """The loss and the metrics on checked data."""
-        total = 0.0
-        for first in range(0, len(x), ROWS_PER_CALL):
-            block = slice(first, first + ROWS_PER_CALL)
-            total += self._ready.loss(x[block], y[block]) * len(x[block])
+        starts = range(0, len(x), ROWS_PER_CALL)
+        blocks = [slice(first, first + ROWS_PER_CALL) for first in starts]
+        total = sum(self._ready.loss(x[block], y[block]) * len(x[block]) for block in blocks)
         others = measured(metrics, y, self._predict(x)) if metrics else {}
         return {"loss": total / len(x), **others}
 

@@ -175,6 +175,11 @@ class Course:
         self._running: Future[Any] | None = None
         self._moment = Moment()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies: how things stand when nothing runs any more."""
+        self.settle()
+        return {**vars(self), "_running": None, "_group": None}
+
     @property
     def values(self) -> dict[str, Array]:
         """The arrays of all parameters and states, by label, as they are."""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 import symprop
 from symprop.optimizers import SGD, Adagrad, Adam, AdamW, RMSProp, StepDecay, WarmUp
 from sympy import Expr
@@ -82,6 +83,12 @@ def _check_program() -> None:
     assert symprop.check_program(row.program, row.arrays, row.of, row.wrt) < 1e-12
 
 
+def _divergence() -> None:
+    model = network().compile(symprop.SGD(1e30), backend="numpy")
+    with pytest.raises(symprop.DivergenceError, match="epoch"):
+        model.fit(draw(1, 4, 2), draw(2, 4, 2), epochs=9)
+
+
 def _early_stopping() -> None:
     model = network().compile(backend="numpy")
     stops = symprop.EarlyStopping("loss", patience=1, min_delta=1e9)
@@ -110,6 +117,7 @@ PUBLIC: dict[str, Callable[[], Any]] = {
     "CosineDecay": lambda: network().step(SGD(symprop.CosineDecay(0.1, steps=100))),
     "WarmUp": lambda: network().step(SGD(WarmUp(10, then=0.1))),
     "Dense": lambda: network().gradients,
+    "DivergenceError": _divergence,
     "Dropout": lambda: _layers(symprop.Dropout(0.5)),
     "Residual": lambda: _layers(symprop.Residual([symprop.Dense(2)])),
     "Network": lambda: network().gradients,

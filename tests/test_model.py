@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import subprocess
 import sys
 import textwrap
@@ -228,3 +230,17 @@ def test_training_in_float32_keeps_no_float64_copy_of_the_data(backend):
     finally:
         tracemalloc.stop()
     assert peak < x.size * 8
+
+
+def test_a_copy_of_a_trained_model_goes_on_by_itself() -> None:
+    x, y = np.arange(12.0).reshape(6, 2) / 10, np.arange(6.0)
+    model = Network([Dense(3, "tanh"), Dense(1)], inputs=2, loss="mse").compile("adam", seed=1)
+    model.fit(x, y, epochs=2, batch_size=4)
+    for copied in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):  # noqa: S301 (its own)
+        before = model.parameters
+        copied.fit(x, y, epochs=1, batch_size=4)
+        for name, array in model.parameters.items():
+            assert np.array_equal(array, before[name])
+    model.fit(x, y, epochs=1, batch_size=4)
+    for name, array in model.parameters.items():
+        assert np.array_equal(array, copied.parameters[name])

@@ -10,7 +10,7 @@ import numba
 import numpy as np
 import pytest
 from symprop import Dense, Network
-from symprop.backends import numba_entry
+from symprop.backends import numba_entry, pace
 from symprop.backends.numba_threads import ROOM, add_up, parts_used, rows_of_part, share, wait
 from symprop.backends.pace import Threads
 
@@ -123,3 +123,22 @@ def test_training_with_threads_survives_a_fork(monkeypatch: pytest.MonkeyPatch) 
         os._exit(0 if np.isfinite(model.history.loss[-1]) else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     model.fit(x, x[:, :1], epochs=3, batch_size=32)
+
+
+def test_no_call_is_made_if_a_thread_cannot_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    start = threading.Thread.start
+
+    def refused(thread: threading.Thread) -> None:
+        if len(started) == 1:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    started: list[threading.Thread] = []
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    with pytest.raises(RuntimeError, match="can't start"):
+        pace.together([lambda n=n: made.append(n) for n in range(3)])
+    started[0].join(timeout=5)
+    assert not started[0].is_alive()
+    assert made == []

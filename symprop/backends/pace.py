@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
+from threading import Event
 
 from symprop.backends import in_another_thread
 
@@ -62,8 +64,21 @@ class Threads:
 
 
 def together(calls: Sequence[Callable[[], object]]) -> None:
-    """Make all calls at the same time, the first in this thread."""
-    others = [in_another_thread(call) for call in calls[1:]]
+    """Make all calls at the same time, the first in this thread; none if a thread cannot start, for
+    the others would wait for it.
+    """
+    gate, complete = Event(), list[bool]()
+
+    def when_complete(call: Callable[[], object]) -> None:
+        gate.wait()
+        if complete:
+            call()
+
+    try:
+        others = [in_another_thread(partial(when_complete, call)) for call in calls[1:]]
+        complete.append(True)
+    finally:
+        gate.set()
     calls[0]()
     for other in others:
         other.result()
