@@ -129,8 +129,9 @@ class Story:
 
     def _steps(self) -> Iterator[Step]:
         """The results, each after the sums that it reads."""
-        lookup, update = self.derivation.lookup, self.derivation.update
-        for step in _EveryLayer(lookup, update, self.names, "summary").steps():
+        told = self.derivation
+        programs = (told.lookup, told.update, told.network.statistics)
+        for step in _EveryLayer(*programs, self.names, "summary").steps():
             yield from (inner for inner in step.steps if inner.rule == "common sum")
             yield step
 
