@@ -130,7 +130,7 @@ class Story:
     def _steps(self) -> Iterator[Step]:
         """The results, each after the sums that it reads."""
         told = self.derivation
-        programs = (told.lookup, told.update, told.network.statistics)
+        programs = (told.lookup, told.update, told.declared.statistics)
         for step in _EveryLayer(*programs, self.names, "summary").steps():
             yield from (inner for inner in step.steps if inner.rule == "common sum")
             yield step
