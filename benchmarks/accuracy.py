@@ -359,7 +359,7 @@ before its loss, p·y − p·u for a softmax alone. Where the activation saturat
 been rounded to 1 (or −1), and the difference keeps the error of that rounding: about one ulp of 1,
 but more than the gradient itself, which is nearly 0 there. `net.compile(lowering=
 Lowering(exact_slopes=True))` computes the slope of tanh beside tanh itself (`symprop.passes.
-saturation`); it is off by default, since networks of tanh take 3 to 20 % longer with it. Where a is
+saturation`); it is off by default, since networks of tanh take 2 to 34 % longer with it. Where a is
 computed from exponentials (sigmoid, elu, selu), the slope shares them and is always kept.
 
 **b** The worst error is at a zero, where what is added cancels: the derivatives of silu, mish and

@@ -20,9 +20,11 @@ from symprop.backends.numpy import FUNCTIONS, NumpyExecutable
 from symprop.errors import DataError
 from symprop.losses import LOSSES, prediction
 from symprop.losses import target as wanted
+from symprop.passes.functions import erfc_product, exp_product, sech2
 from symprop.primitives import (
     Absolute,
     Equal,
+    Floor,
     Greater,
     GreaterEqual,
     Maximum,
@@ -110,6 +112,8 @@ def functions_of(x: sympy.Expr, unit: sympy.Expr, above: sympy.Expr) -> dict[str
     pairs = (Greater, GreaterEqual, Equal, Maximum, Minimum)
     found |= {pair.__name__: pair(x, unit) for pair in pairs}
     found |= {"Sign": Sign(x), "Absolute": Absolute(x), "Select": Select(Greater(x, 0), unit, x)}
+    found |= {"sech2": sech2(x), "Floor": Floor(x, above)}
+    found |= {f.__name__: f(unit, x, above) for f in (exp_product, erfc_product)}
     return found
 
 
@@ -215,8 +219,9 @@ def executables(net: Network, optimizer: str, dtype: str) -> list[tuple[Any, dic
             shape = tuple(int(size) for size in tensor.shape if size.is_Integer)
             if tensor.role == "parameter":
                 values[tensor.name] = draw(seed, *shape, low=-0.3, high=0.3).astype(dtype)
-            elif tensor.role == "state":
-                values[tensor.name] = np.full(shape, tensor.init, dtype)
+            elif tensor.role in ("state", "counter"):
+                counted = "int64" if tensor.role == "counter" else dtype
+                values[tensor.name] = np.full(shape, tensor.init, counted)
         found.append((kind(net, optimizer, np.dtype(dtype), values), values))
     return found
 
