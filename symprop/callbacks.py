@@ -107,9 +107,11 @@ class EarlyStopping:
             larger = larger_is_better(self.monitor)
             self.mode = "" if larger is None else "max" if larger else "min"
         if self.mode not in ("min", "max"):
+            short = self.monitor.startswith("val_")  # as in Keras
+            meant = f"; is 'validation_{self.monitor[4:]}' meant?" if short else ""
             raise ArgumentError(
                 f"EarlyStopping: mode: expected 'min' or 'max' for {self.monitor!r}, got "
-                f"{self.mode!r}"
+                f"{self.mode!r}{meant}"
             )
         self._values: dict[str, Any] = {}
 

@@ -17,6 +17,11 @@ from symprop.errors import DivergenceError
 from symprop.printers.structure import Names
 from symprop.printers.unicode import UnicodePrinter
 
+OUTSIDE = (
+    "a value lies outside of what a formula takes (log and sqrt take none below 0; cross_entropy "
+    "needs softmax before it, binary_cross_entropy sigmoid, poisson an activation above 0)"
+)
+"""The likely cause of numbers that are not finite before anything is learned."""
 SHARE = 0.01
 """What part of the time of training the keeping of moments to go back to may take."""
 
@@ -94,11 +99,11 @@ def divergence(
         name = str(UnicodePrinter().doprint(Names().access(str(found[0].label))))
         bad = "NaN" if np.isnan(found[1]).any() else "infinite"
     epoch, batch = epoch + number // batches.per_epoch, number % batches.per_epoch + 1
+    causes = ["the learning rate is too high", OUTSIDE]
+    causes = causes[::-1] if (epoch, batch) == (1, 1) else causes
     return DivergenceError(
         f"fit: {name} is {bad} in epoch {epoch}, batch {batch}; the model is as it was before that "
-        "batch. Usually the learning rate is too high, or a prediction lies outside of what the "
-        "loss takes (cross_entropy needs softmax before it, binary_cross_entropy sigmoid, poisson "
-        "an activation above 0)",
+        f"batch. Usually {', or '.join(causes)}",
         epoch,
         batch,
         name,

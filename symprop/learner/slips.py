@@ -192,6 +192,8 @@ class Search:
             return "it is the transpose of the right one: a transpose is missing, or one too many"
         if not after:
             return f"it is not summed over {before}"
+        if not changed.target and not before:
+            return f"it is summed over all elements; the right one has no sum{_axis(right)}"
         if not changed.target:
             return f"it is summed over all elements instead of over {before} only{_axis(right)}"
         return f"it is summed over {after}, not over {before or 'nothing'}"
