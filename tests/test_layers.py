@@ -320,7 +320,7 @@ def test_layers_that_have_parameters_are_counted_and_the_others_take_their_numbe
     [
         (lambda: Dropout(1.0), ArgumentError, "Dropout: rate: expected at least 0 and less than 1"),
         (lambda: Dropout(-0.1), ArgumentError, "Dropout: rate: expected at least 0"),
-        (lambda: Dropout(float("nan")), ArgumentError, "Dropout: rate: expected at least 0"),
+        (lambda: Dropout(float("nan")), ArgumentError, "Dropout: rate: expected a finite number"),
         (lambda: Dropout("a"), ArgumentTypeError, "Dropout: rate: expected a number, got str 'a'"),
         (lambda: BatchNorm(1.0), ArgumentError, "BatchNorm: momentum: expected at least 0"),
         (lambda: BatchNorm(0.9, 0), ArgumentError, "BatchNorm: epsilon: expected more than 0"),

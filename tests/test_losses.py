@@ -159,7 +159,9 @@ def test_an_unknown_loss_is_refused_with_the_nearest(given, near):
 
 
 def test_losses_read_as_they_were_declared():
-    assert repr(Network([Dense(1)], inputs=1, loss="huber")).endswith("loss='huber')")
+    assert repr(Network([Dense(1)], inputs=1, loss="huber")).endswith(
+        "loss='huber', l1=0.0, l2=0.0)"
+    )
     assert repr(loss((prediction - target) ** 4)) == "(prediction - target)**4"
 
 

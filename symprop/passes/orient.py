@@ -50,7 +50,8 @@ def way(found: Contraction, target: Expr, lanes: int) -> Way:
     vectors = _vectors(found, found.row, found.column, lanes) if straight else inf
     if vectors <= _loops(found, lanes):
         return "vectors"
-    return "BLAS" if not straight and _known(found) >= _WORTH_A_CALL else "loops"
+    plain = straight or _are_dot_products(found)
+    return "loops" if plain or _known(found) < _WORTH_A_CALL else "BLAS"
 
 
 _WORTH_A_CALL = 256
@@ -202,5 +203,9 @@ def _loops(found: Contraction, lanes: int) -> float:
     results = _size(*(index for index in (found.row, found.column) if index is not None))
     if summed == 1:
         return 0
-    lying = {subscripts_of(operand)[-1] for operand in (found.left, found.right)}
-    return results * (2 * ceil(summed / lanes) + DOT if lying == {found.summed} else summed)
+    return results * (2 * ceil(summed / lanes) + DOT if _are_dot_products(found) else summed)
+
+
+def _are_dot_products(found: Contraction) -> bool:
+    """Whether both matrices lie along the summed index."""
+    return all(subscripts_of(part)[-1] == found.summed for part in (found.left, found.right))
