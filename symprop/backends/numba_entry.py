@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -131,9 +131,9 @@ class Work:
         plan: Schedule,
         dtype: Dtype,
         integers: frozenset[Symbol],
-        lives: Mapping[bool, Mapping[Symbol, Life]],
+        lives: Callable[[bool], Mapping[Symbol, Life]],
     ):
-        self._plan, self._dtype, self._integers, self._all_lives = plan, dtype, integers, lives
+        self._plan, self._dtype, self._integers, self._lives_if = plan, dtype, integers, lives
         self._rows, self._arrays = 0, tuple[dict[str, Array], ...]()
         self._parts = 0
 
@@ -150,7 +150,7 @@ class Work:
         """
         if rows > self._rows or parts != self._parts:
             self._rows, self._parts = rows, parts
-            self._lives = self._all_lives[parts > 1]
+            self._lives = self._lives_if(parts > 1)
             sums = sums_over_rows(self._plan) if parts else ()
             shapes = {t: shape_of(t, {BATCH: rows}) for t in self._plan.buffers}
             shapes |= {t: (parts, *(shapes[t] or (1,))) for t in sums}
@@ -190,10 +190,9 @@ class Entry:
         self.name, self.program, self.dtype, self._lowering = name, lowered, dtype, lowering
         self.plan = schedule(lowered, keep={tensor.label for tensor in outputs}, target=target)
         self.batches = batch_tensors(self.program, self.plan)
-        kept = {tensor.label for tensor in outputs}
-        shared = lowering.shared_memory
-        lives = {t: memory.lives(self.plan, kept, t) if shared else {} for t in (False, True)}
-        self.work = Work(self.plan, dtype, lowered.integers, lives)
+        self._kept = frozenset(tensor.label for tensor in outputs)
+        self.work = Work(self.plan, dtype, lowered.integers, self._lives)
+        self._parts: dict[int, int] = {}
         self._unsafe = unsafe(self.program)
         self.signature = Signature(())  # that of the generated function, once there is one
 
@@ -222,6 +221,16 @@ class Entry:
 
     def parts(self, rows: int) -> int:
         """Into how many parts a batch of so many rows is cut: as many as threads would pay for."""
+        if rows not in self._parts:
+            self._parts[rows] = self._parts_of(rows)
+        return self._parts[rows]
+
+    def _lives(self, together: bool) -> Mapping[Symbol, Life]:
+        """When each tensor is needed; nothing is said of those that share no memory."""
+        shared = self._lowering.shared_memory
+        return memory.lives(self.plan, self._kept, together) if shared else {}
+
+    def _parts_of(self, rows: int) -> int:
         most = self._lowering.threads or processors()
         products = (step for step in self.plan.steps if isinstance(step, Gemm))
         if not all(step.vectors for step in products):  # BLAS has threads of its own

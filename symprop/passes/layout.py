@@ -13,7 +13,7 @@ from dataclasses import replace
 from sympy import Expr, Symbol
 
 from symprop.equation import Equation, Recurrence
-from symprop.passes.orient import copied_operand
+from symprop.passes.orient import copied_operand, turned_tensor
 from symprop.program import Program
 from symprop.tensor import Tensor, accesses, label_of, subscripts_of
 
@@ -34,7 +34,7 @@ def layout(program: Program, lanes: int) -> Layout:
     parameters = {t.label for t in program.with_role("parameter")}
     names = {tensor.name for tensor in program.tensors}
     together = _with_companions(program, parameters & copied - read)
-    return {t.label: _reversed(t, names) for t in program.tensors if t.label in together}
+    return {t.label: turned_tensor(t, names) for t in program.tensors if t.label in together}
 
 
 def laid_out(program: Program, found: Layout) -> Program:
@@ -47,15 +47,6 @@ def laid_out(program: Program, found: Layout) -> Program:
         outputs=tuple(found.get(tensor.label, tensor) for tensor in program.outputs),
         equations=tuple(_turned(group, found) for group in program.equations),
     )
-
-
-def _reversed(tensor: Tensor, names: set[str]) -> Tensor:
-    """The tensor with its axes in reverse order, under a name that is not taken."""
-    name = f"{tensor.name}T"
-    while name in names:
-        name += "T"
-    names.add(name)
-    return replace(tensor, name=name, axes=tuple(reversed(tensor.axes)))
 
 
 def _with_companions(program: Program, labels: set[Symbol]) -> set[Symbol]:

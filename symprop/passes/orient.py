@@ -74,6 +74,15 @@ def copied_operand(equation: Equation, lanes: int) -> Expr | None:
     return _choice(equation, lanes, ()).copied
 
 
+def turned_tensor(tensor: Tensor, names: set[str]) -> Tensor:
+    """The tensor with its axes in reverse order, under a name that is not taken, but is then."""
+    name = f"{tensor.name}T"
+    while name in names:
+        name += "T"
+    names.add(name)
+    return replace(tensor, name=name, axes=tuple(reversed(tensor.axes)))
+
+
 @dataclass(frozen=True)
 class _Choice:
     """Which operand is copied, whether the result is turned, and what all that costs."""
@@ -134,13 +143,8 @@ class _Draft:
 
     def _tensor(self, label: Symbol) -> Tensor:
         """A new tensor with the axes of another in reverse order."""
-        source = self.program.by_label[label]
-        name = f"{source.name}T"
-        while name in self._names:
-            name += "T"
-        self._names.add(name)
-        axes = tuple(reversed(source.axes))
-        self.new.append(replace(source, name=name, axes=axes, role="intermediate", init=None))
+        turned = turned_tensor(self.program.by_label[label], self._names)
+        self.new.append(replace(turned, role="intermediate", init=None))
         return self.new[-1]
 
 
