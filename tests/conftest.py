@@ -1,8 +1,10 @@
-"""The ``golden`` fixture: text compared with a file, which ``--update`` writes anew."""
+"""Golden files, compared or, with ``--update``, written anew; Ctrl-C that arrives."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import gc
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -27,3 +29,17 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
         assert text == path.read_text(encoding="utf-8")
 
     return compare
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C raises KeyboardInterrupt, also where SIGINT was ignored when Python started.
+
+    No garbage is collected meanwhile: an exception within a callback of the collector (Hypothesis
+    has one) does not reach the code that is interrupted.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    gc.disable()
+    yield
+    gc.enable()
+    signal.signal(signal.SIGINT, before)

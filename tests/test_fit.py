@@ -274,14 +274,6 @@ def test_pace_follows_the_time_that_calls_take():
 # --- interruption ----------------------------------------------------------------------
 
 
-@pytest.fixture
-def interruptible():
-    """Ctrl-C raises KeyboardInterrupt, also where SIGINT was ignored when Python started."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 def end_after(model, seconds):
     """Let training fail instead of going on for ever."""
     train, end = model._executable.train, time.perf_counter() + seconds

@@ -131,29 +131,26 @@ def test_cut_fit_goes_on_with_its_history_in_the_same_process(backend, monkeypat
     assert everything(cut) == everything(whole)
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("validation", [None, 0.2])
 def test_an_interrupt_at_any_moment_loses_nothing(backend, validation):
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        whole, cut = classifier(backend=backend), classifier(backend=backend)
-        epochs, rows = (40, 50) if backend == "numpy" else (3000, 50)
-        whole.fit(X[:rows], CLASSES[:rows], epochs, 8, validation=validation)
-        draw, interrupts = np.random.default_rng(0), 0
-        while cut.epoch < epochs:
-            timer = threading.Timer(draw.uniform(0, 0.2), signal.raise_signal, [signal.SIGINT])
-            timer.start()
-            try:
-                cut.fit(X[:rows], CLASSES[:rows], epochs - cut.epoch, 8, validation=validation)
-                timer.cancel()
-                timer.join()
-                time.sleep(0.001)  # a signal that has come is answered here
-            except KeyboardInterrupt:
-                interrupts += 1
-        assert everything(cut)[:3] == everything(whole)[:3]
-        assert (cut.epoch, cut.step) == (whole.epoch, whole.step)
-        assert interrupts > 0
-    finally:
-        signal.signal(signal.SIGINT, before)
+    whole, cut = classifier(backend=backend), classifier(backend=backend)
+    epochs, rows = (40, 50) if backend == "numpy" else (3000, 50)
+    whole.fit(X[:rows], CLASSES[:rows], epochs, 8, validation=validation)
+    draw, interrupts = np.random.default_rng(0), 0
+    while cut.epoch < epochs:
+        timer = threading.Timer(draw.uniform(0, 0.2), signal.raise_signal, [signal.SIGINT])
+        timer.start()
+        try:
+            cut.fit(X[:rows], CLASSES[:rows], epochs - cut.epoch, 8, validation=validation)
+            timer.cancel()
+            timer.join()
+            time.sleep(0.001)  # a signal that has come is answered here
+        except KeyboardInterrupt:
+            interrupts += 1
+    assert everything(cut)[:3] == everything(whole)[:3]
+    assert (cut.epoch, cut.step) == (whole.epoch, whole.step)
+    assert interrupts > 0
 
 
 DECAY = symprop.ExponentialDecay(0.02, 10, 0.9)
