@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from symprop.adjoint import backward
+from symprop.domain import check_domain
 from symprop.layers import Graph, Layer
 from symprop.layers.base import in_order, layer_list, positive_integer
 from symprop.layers.graph import Symbolic, traced
@@ -69,7 +70,8 @@ class Network(Printable):
         object.__setattr__(self, "loss", loss(self.loss))
         for name in ("l1", "l2"):
             setting(f"Network: {name}", getattr(self, name), 0, low_included=True)
-        self.forward  # noqa: B018 (declared at once, so that shapes which do not fit are refused)
+        predicted, *_ = self.forward.outputs  # declared at once: shapes that do not fit are refused
+        check_domain(self.forward, self.loss, predicted)
 
     def _declared(self, training: bool) -> tuple[Program, Program]:
         """The equations from x and y to ŷ and L, and what a training step assigns besides."""
