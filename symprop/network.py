@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from symprop.adjoint import backward
+from symprop.arguments import by_name, constructed_by_name
 from symprop.domain import check_domain
 from symprop.layers import Graph, Layer
 from symprop.layers.base import in_order, layer_list, positive_integer
@@ -32,13 +33,14 @@ if TYPE_CHECKING:
     from symprop.printers.document import Item
 
 
+@constructed_by_name
 @dataclass(frozen=True)
 class Network(Printable):
     """A network: layers in order, the number of inputs, and a loss.
 
     ``layers`` is a list, or a function of a symbolic tensor that calls layers on it and combines
-    what they give by ``+``, ``-`` and ``*``, element by element. The function is called once, here;
-    the graph of its calls is what the network holds.
+    what they give by ``+``, ``-``, ``*`` and ``/``, element by element, with numbers too. The
+    function is called once, here; the graph of its calls is what the network holds.
 
     ``loss`` is a built-in's name or a SymPy expression in ``symprop.prediction`` and
     ``symprop.target``, summed over outputs and averaged over the batch. Parameters are named by
@@ -253,6 +255,7 @@ class Network(Printable):
 
         return check_hand_derivation(self, formulas)
 
+    @by_name
     def compile(
         self,
         optimizer: Any = "sgd",
@@ -286,7 +289,7 @@ def _all_in_words(layers: Sequence[Layer] | Graph) -> str:
 def _in_words(layer: Any) -> str:
     """Dense 4 (tanh)."""
     if isinstance(layer, Merge):
-        return layer.operation
+        return str(layer)
     if isinstance(layer, Graph):
         return f"graph of [{_all_in_words(layer)}]"
     inner, activation = getattr(layer, "layers", None), getattr(layer, "activation", None)

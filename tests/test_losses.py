@@ -214,7 +214,7 @@ def test_a_prediction_is_followed_through_whatever_defines_it():
         return Dense(3, "softmax")(x) * Dense(3)(x)
 
     for layers in (difference, [Dense(3), Residual([Dense(3)])], [Dense(3), BatchNorm()]):
-        with pytest.raises(DeclarationError, match="end with activation=.softmax"):
+        with pytest.raises(DeclarationError, match=r"end with activation='softmax'"):
             Network(layers, inputs=2, loss="cross_entropy")
     for layers in (gated, [Activation("linear")], [Residual([Dense(2, "relu")])]):
         assert Network(layers, inputs=2, loss="cross_entropy").forward

@@ -19,7 +19,7 @@ TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
 LEVELS = (
     ("errors",),
     ("printable", "mnist"),
-    ("primitives", "settings"),
+    ("primitives", "settings", "arguments"),
     ("tensor", "formula"),
     ("equation",),
     ("program",),
@@ -28,7 +28,7 @@ LEVELS = (
     ("blocks", "loops", "schedule", "domain"),
     ("network", "printers", "backends", "derive"),
     ("archive", "metrics", "history", "callbacks", "learning_rate", "progress"),
-    ("data", "weights", "divergence", "recorder", "start", "training"),
+    ("data", "weights", "divergence", "recorder", "start", "cut", "training"),
     ("storage", "model", "check", "learner", "blame", "flow", "plots"),
     ("cli", "report"),
 )
