@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from symprop.arguments import constructed_by_name
 from symprop.errors import ArgumentError, ArgumentTypeError, ModelFileError
 from symprop.layers.base import flag, positive_integer
 from symprop.metrics import larger_is_better
+from symprop.settings import setting
 
 if TYPE_CHECKING:
     from symprop.model import Model
@@ -65,6 +66,7 @@ def states(callbacks: tuple[Callback, ...]) -> tuple[tuple[str, State], ...]:
     return tuple((type(c).__name__, dict(getattr(c, "state", dict)())) for c in callbacks)
 
 
+@constructed_by_name
 @dataclass
 class EarlyStopping:
     """Stops a training that does not get better any more.
@@ -101,7 +103,8 @@ class EarlyStopping:
                 f"EarlyStopping: monitor: expected a name, got {self.monitor!r}"
             )
         self.patience = positive_integer("EarlyStopping: patience", self.patience)
-        self.min_delta = _at_least_zero(self.min_delta)
+        least = setting("EarlyStopping: min_delta", self.min_delta, 0, low_included=True)
+        self.min_delta = float(least)
         self.restore_best = flag("EarlyStopping: restore_best", self.restore_best)
         if not self.mode:
             larger = larger_is_better(self.monitor)
@@ -169,15 +172,6 @@ class EarlyStopping:
             for name, array in state.items()
             if name.startswith("values/")
         }
-
-
-def _at_least_zero(given: Any) -> float:
-    what = "EarlyStopping: min_delta: expected a number of at least 0"
-    if isinstance(given, bool) or not isinstance(given, numbers.Real):
-        raise ArgumentTypeError(f"{what}, got {type(given).__name__} {given!r}")
-    if not 0 <= float(given) < np.inf:
-        raise ArgumentError(f"{what}, got {given}")
-    return float(given)
 
 
 def _own(model: Model) -> dict[str, Any]:

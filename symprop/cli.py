@@ -21,6 +21,7 @@ from symprop import __version__
 from symprop.activations import ACTIVATIONS, known_name
 from symprop.derive import NOTATIONS, Derivation
 from symprop.derive.step import DETAILS
+from symprop.domain import SUITED
 from symprop.errors import ArgumentError, DerivationError, SymPropError, UnknownNameError
 from symprop.layers import Dense
 from symprop.losses import LOSSES
@@ -31,7 +32,7 @@ from symprop.program import Program
 SIZES = re.compile(r"[1-9]\d{0,8}(-[1-9]\d{0,8})+", re.ASCII)
 HIDDEN = "relu"
 """The activation of hidden layers where none is named."""
-LAST = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid", "poisson": "softplus"}
+LAST = {name: SUITED[loss.labels] for name, loss in LOSSES.items() if loss.labels in SUITED}
 """The last layer's activation that goes with a loss; linear with any other."""
 FORMS = ("text", "latex", "markdown", "html")
 """The methods of what is printable that give a text."""

@@ -101,8 +101,10 @@ def convert(name: str, array: Array, dtype: np.dtype[Any]) -> Array:
     return result
 
 
-def input_array(network: Network, given: Any, dtype: np.dtype[Any], name: str = "x") -> Array:
-    """The inputs as an array (N, inputs) of the model's type.
+def input_array(
+    network: Network, given: Any, dtype: np.dtype[Any], name: str = "x", least: int = 1
+) -> Array:
+    """The inputs as an array (N, inputs) of the model's type, with at least so many rows.
 
     Raises ArgumentTypeError, ShapeError or DataError.
     """
@@ -113,7 +115,7 @@ def input_array(network: Network, given: Any, dtype: np.dtype[Any], name: str = 
             f"{name}: expected shape {_batch_shape(expected)}, got {array.shape}"
             f"{_one_axis_hint(name, array.shape, expected)}"
         )
-    if not len(array):
+    if len(array) < least:
         raise DataError(f"{name}: expected at least one row, got shape {array.shape}")
     check_finite(name, array)
     return convert(name, array, dtype)

@@ -35,6 +35,10 @@ class ArgumentTypeError(SymPropError, TypeError):
     """An argument is of a type that symprop cannot use."""
 
 
+class BusyError(SymPropError, RuntimeError):
+    """A model is to be trained while it is being trained."""
+
+
 class DivergenceError(SymPropError, FloatingPointError):
     """Training left the finite numbers; the model holds those of the last finite step.
 

@@ -55,7 +55,7 @@ class History:
         return {n: self._series(n) for n in names if n not in NO_METRICS}
 
     def plot(self, path: str | PathLike[str] | None = None) -> Figure:
-        """A picture of the curves: loss, each metric, and the learning rate where it was recorded.
+        """A picture of the curves: loss, each metric, and the learning rate where it changes.
 
         Training is a solid line, validation dashed; losses and rates that spread over a factor of
         10 have a logarithmic axis. Saved to ``path`` where it is given.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from os import PathLike
@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from symprop.activations import known_name
+from symprop.arguments import by_name
 from symprop.backends import Array, Executable
 from symprop.backends.noise import noise_source
 from symprop.callbacks import callback_list
+from symprop.cut import Progress
 from symprop.data import (
     TrainingData,
     data_type,
@@ -31,9 +33,9 @@ from symprop.lowering import EVERYTHING, Lowering
 from symprop.metrics import RIGHT, Metric, confusion_matrix, measured, metric_functions
 from symprop.network import Network
 from symprop.optimizers import optimizer as optimizer_object
-from symprop.progress import progress_bar, show
+from symprop.progress import progress_bar
 from symprop.start import start_values, trained
-from symprop.training import Course, Measures, Plan, Progress
+from symprop.training import Course, Measures, Plan
 from symprop.weights import weight_array
 
 if TYPE_CHECKING:
@@ -95,6 +97,7 @@ class Model:
             values = start_values(trained(network, self.optimizer), self.dtype, generator)
         self._course = Course(dict(values), generator, self.seed, self.optimizer)
 
+    @by_name
     def fit(
         self,
         x: Any,
@@ -138,8 +141,10 @@ class Model:
         unfinished epoch, which counts as the first of its ``epochs``.
 
         Raises DivergenceError when numbers stop being finite, ArgumentError, ArgumentTypeError or
-        UnknownNameError for settings, ShapeError or DataError for data.
+        UnknownNameError for settings, ShapeError or DataError for data, BusyError within a fit.
         """
+        from symprop.storage import checkpoints
+
         progress = flag("progress", progress)
         data = training_data(self.network, x, y, validation, self.seed, self.dtype)
         weights = weight_array(
@@ -154,10 +159,10 @@ class Model:
             flag("shuffle", shuffle),
             callback_list(callbacks, ("loss", *measures.names)),
             measures,
-            *self._saves(checkpoint, every),
+            *checkpoints(self, checkpoint, every),
         )
         with progress_bar(plan.epochs, progress) as bar:
-            self._course.fit(plan, self, lambda record: show(bar, record))
+            self._course.fit(plan, self, bar)
         return self.history
 
     def _measures(self, data: TrainingData, given: Any) -> Measures:
@@ -177,17 +182,6 @@ class Model:
         held = ("loss", *metrics) if data.held_out is not None else ()
         return Measures((*own, *(f"validation_{name}" for name in held)), measure)
 
-    def _saves(self, path: Any, every: Any) -> tuple[Callable[[], None] | None, int]:
-        """How to save the model, and after how many batches, 0 for each epoch."""
-        if path is None:
-            if every is not None:
-                raise ArgumentError("every: says how often to save; give checkpoint=, too")
-            return None, 0
-        from symprop.storage import check_storable
-
-        check_storable(self, path)
-        return lambda: self.save(path), 0 if every is None else positive_integer("every", every)
-
     @property
     def _ready(self) -> Executable:
         self._course.settle()
@@ -195,7 +189,10 @@ class Model:
 
     @property
     def values(self) -> dict[str, Array]:
-        """The arrays of all parameters and of the optimizer's state, by label, as they are."""
+        """The arrays of all parameters and of the optimizer's state, by label, as they are now.
+
+        Take them anew each time: training may put others in their place. ``parameters`` are copies.
+        """
         return self._course.values
 
     @property
@@ -233,11 +230,11 @@ class Model:
         return self.progress.step
 
     def predict(self, x: Any) -> Array:
-        """The network's output for every row of x, an array (N, outputs).
+        """The network's output for every row of x, an array (N, outputs); none for no rows.
 
         Raises ShapeError, DataError or ArgumentTypeError.
         """
-        return self._predict(input_array(self.network, x, self.dtype))
+        return self._predict(input_array(self.network, x, self.dtype, least=0))
 
     def evaluate(self, x: Any, y: Any, metrics: Any = None) -> dict[str, float]:
         """The mean loss and the metrics (as for ``fit``) over all rows, by default the accuracy.

@@ -10,6 +10,8 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from symprop.adjoint import backward
+from symprop.arguments import by_name, constructed_by_name
+from symprop.domain import check_domain
 from symprop.layers import Graph, Layer
 from symprop.layers.base import in_order, layer_list, positive_integer
 from symprop.layers.graph import Symbolic, traced
@@ -31,13 +33,14 @@ if TYPE_CHECKING:
     from symprop.printers.document import Item
 
 
+@constructed_by_name
 @dataclass(frozen=True)
 class Network(Printable):
     """A network: layers in order, the number of inputs, and a loss.
 
     ``layers`` is a list, or a function of a symbolic tensor that calls layers on it and combines
-    what they give by ``+``, ``-`` and ``*``, element by element. The function is called once, here;
-    the graph of its calls is what the network holds.
+    what they give by ``+``, ``-``, ``*`` and ``/``, element by element, with numbers too. The
+    function is called once, here; the graph of its calls is what the network holds.
 
     ``loss`` is a built-in's name or a SymPy expression in ``symprop.prediction`` and
     ``symprop.target``, summed over outputs and averaged over the batch. Parameters are named by
@@ -69,7 +72,8 @@ class Network(Printable):
         object.__setattr__(self, "loss", loss(self.loss))
         for name in ("l1", "l2"):
             setting(f"Network: {name}", getattr(self, name), 0, low_included=True)
-        self.forward  # noqa: B018 (declared at once, so that shapes which do not fit are refused)
+        predicted, *_ = self.forward.outputs  # declared at once: shapes that do not fit are refused
+        check_domain(self.forward, self.loss, predicted)
 
     def _declared(self, training: bool) -> tuple[Program, Program]:
         """The equations from x and y to ŷ and L, and what a training step assigns besides."""
@@ -251,6 +255,7 @@ class Network(Printable):
 
         return check_hand_derivation(self, formulas)
 
+    @by_name
     def compile(
         self,
         optimizer: Any = "sgd",
@@ -284,7 +289,7 @@ def _all_in_words(layers: Sequence[Layer] | Graph) -> str:
 def _in_words(layer: Any) -> str:
     """Dense 4 (tanh)."""
     if isinstance(layer, Merge):
-        return layer.operation
+        return str(layer)
     if isinstance(layer, Graph):
         return f"graph of [{_all_in_words(layer)}]"
     inner, activation = getattr(layer, "layers", None), getattr(layer, "activation", None)

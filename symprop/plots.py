@@ -66,7 +66,7 @@ def finished(figure: Figure, path: Path) -> Figure:
 
 
 def draw_history(history: History, path: Path = None) -> Figure:
-    """A panel for the loss, one for each metric, and one for the learning rate."""
+    """A panel for the loss, one for each metric, and one for a learning rate that changes."""
     panels = _panels(history)
     if not panels:
         raise DataError("History.plot: there is nothing to draw before the first epoch; fit first")
@@ -87,6 +87,8 @@ def _panels(history: History) -> dict[str, dict[str, tuple[list[int], list[float
         line = "training" if what == name else "validation"
         epochs = [n for n, record in enumerate(history.records, 1) if name in record]
         values = [history.records[n - 1][name] for n in epochs]
+        if name == "learning_rate" and len(set(values)) == 1:
+            continue
         panels.setdefault(what, {})[line] = (epochs, values)
     return panels
 

@@ -30,10 +30,12 @@ from symprop.activations import (
 from symprop.archive import check_folder, packed, read, unpacked, write
 from symprop.backends import Array
 from symprop.backends.memory import copied
+from symprop.cut import Cut, Progress
 from symprop.data import data_type
 from symprop.errors import ArgumentError, ArgumentTypeError, ModelFileError
 from symprop.history import History
 from symprop.layers import Activation, BatchNorm, Dense, Dropout, Graph, Residual
+from symprop.layers.base import positive_integer
 from symprop.layers.graph import Node
 from symprop.layers.merge import Merge
 from symprop.limits import TooLargeError, check_declaration
@@ -55,7 +57,6 @@ from symprop.optimizers.rates import STEP
 from symprop.primitives import Equal, Floor, Greater, GreaterEqual
 from symprop.start import trained, type_of
 from symprop.tensor import Tensor
-from symprop.training import Cut, Progress
 
 if TYPE_CHECKING:
     from symprop.model import Model
@@ -188,10 +189,18 @@ BUILDERS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
 }
 
 
-def check_storable(model: Model, path: str | os.PathLike[str]) -> None:
-    """Refuse a model that ``save`` could not write to the path."""
+def checkpoints(model: Model, path: Any, every: Any) -> tuple[Callable[[], None] | None, int]:
+    """How a fit saves a model, and after how many batches, 0 for each epoch.
+
+    Raises what ``save`` would: a fit that cannot save does not begin.
+    """
+    if path is None:
+        if every is not None:
+            raise ArgumentError("every: says how often to save; give checkpoint=, too")
+        return None, 0
     _declaration(model)
     check_folder(Path(path))
+    return lambda: model.save(path), 0 if every is None else positive_integer("every", every)
 
 
 def _declaration(model: Model) -> dict[str, Any]:

@@ -15,13 +15,15 @@ import numpy as np
 from symprop.backends import Array, Batches, Executable, outcome, start
 from symprop.backends.noise import noise_source
 from symprop.backends.shuffle import begin_epoch
-from symprop.callbacks import Callback, State, states
+from symprop.callbacks import Callback, states
+from symprop.cut import Cut, Progress
 from symprop.data import TrainingData
 from symprop.divergence import Moment, divergence, finite, last_finite_step
-from symprop.errors import DivergenceError
+from symprop.errors import BusyError, DivergenceError
 from symprop.history import History
 from symprop.learning_rate import given_rates, rates_of
 from symprop.optimizers import Optimizer
+from symprop.progress import Bar
 from symprop.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -30,46 +32,6 @@ if TYPE_CHECKING:
 SECONDS_PER_CALL = 0.1
 """About how long a call of compiled code trains: Ctrl-C answers between calls."""
 Record = dict[str, float]
-Report = Callable[[Record], None]
-
-
-@dataclass(frozen=True)
-class Cut:
-    """A fit that is not finished: what one must be like to go on with it, and the epoch begun.
-
-    ``callbacks`` holds the class and the state of each after the last finished epoch. Of the epoch
-    begun, in the order that ``seed`` gives, so many batches are done, with the sum ``loss``.
-    """
-
-    rows: int
-    batch_size: int
-    shuffle: bool
-    callbacks: tuple[tuple[str, State], ...] = ()
-    seed: int | None = None
-    batch: int = 0
-    loss: float = 0.0
-
-    @property
-    def per_epoch(self) -> int:
-        return -(-self.rows // self.batch_size)
-
-    def is_like(self, other: Cut) -> bool:
-        """Whether another fit goes through as many rows in the same way."""
-        mine, others = ((c.rows, c.batch_size, c.shuffle) for c in (self, other))
-        return mine == others
-
-    def between_epochs(self, callbacks: tuple[Callback, ...]) -> Cut:
-        """The same fit after an epoch."""
-        return replace(self, callbacks=states(callbacks), seed=None, batch=0, loss=0.0)
-
-
-@dataclass(frozen=True)
-class Progress:
-    """The finished epochs and the batches of a model's life, and the fit that is not finished."""
-
-    epoch: int = 0
-    step: int = 0
-    cut: Cut | None = None
 
 
 @dataclass(frozen=True)
@@ -158,6 +120,9 @@ class Course:
     out which.
     """
 
+    _fitting: object = None
+    """What stands for the fit at work."""
+
     def __init__(
         self,
         values: dict[str, Array],
@@ -177,7 +142,8 @@ class Course:
     def __getstate__(self) -> dict[str, Any]:
         """For copies: how things stand when nothing runs any more."""
         self.settle()
-        return {**vars(self), "_running": None, "_group": None}
+        kept = {name: value for name, value in vars(self).items() if name != "_fitting"}
+        return {**kept, "_running": None, "_group": None}
 
     @property
     def values(self) -> dict[str, Array]:
@@ -224,22 +190,40 @@ class Course:
         """Go on where a saved model stood."""
         self._progress, self._history, self._recorder = progress, history, None
 
-    def fit(self, plan: Plan, model: Model, report: Report) -> None:
-        """Train as planned; the history and the progress grow with each epoch, which is reported.
+    def fit(self, plan: Plan, model: Model, bar: Bar) -> None:
+        """Train as planned; the history and the progress grow with each epoch, which is shown.
 
-        Raises DivergenceError.
+        No interrupt comes within the ``finally``: nothing is called there.
+
+        Raises DivergenceError; BusyError where a fit is at work.
         """
+        mine = object()
+        try:
+            if vars(self).setdefault("_fitting", mine) is not mine:
+                raise BusyError(
+                    "fit: this model is being trained, by a fit in another thread or the one that "
+                    "calls this callback; wait until it ends"
+                )
+            self._fit(plan, model, bar)
+        finally:
+            if self._fitting is mine:
+                del self._fitting
+
+    def _fit(self, plan: Plan, model: Model, bar: Bar) -> None:
         self._begin(plan, model)
         try:
             left = plan.epochs
             moment = Moment(self._values)
             while left and not model.stop_training:
                 group = self._next(plan, left)
+                if left == plan.epochs:
+                    plan.executable.prepare(group.batches)
+                    bar.begin()
                 self._train_on(plan, model, group, moment)
                 records = self._finish(plan, model, group)
                 left -= len(records)
                 for record in records:
-                    report(record)
+                    bar.show(record)
         except DivergenceError:
             if self._group is not None:
                 self._count(self._group)

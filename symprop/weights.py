@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from symprop.data import Array, check_finite, convert, number_array
 from symprop.errors import ArgumentError, ArgumentTypeError, DataError, ShapeError
 from symprop.losses import Labels
+from symprop.settings import setting
 
 CLASSES: dict[Labels, tuple[int, int]] = {"probability": (0, 1), "sign": (-1, 1)}
 """The two classes of targets that are one number."""
@@ -69,7 +69,8 @@ def _by_class(given: Any, labels: Labels, y: Array) -> Array:
         )
     weights = dict.fromkeys(known, 1.0)
     for name, weight in given.items():
-        weights[_class(name, known)] = _weight(name, weight)
+        what = f"class_weight: of class {name}"
+        weights[_class(name, known)] = float(setting(what, weight, 0, low_included=True))
     if labels == "classes":
         return np.asarray(y.astype(np.float64) @ np.array(list(weights.values())))
     low, high = known
@@ -87,15 +88,3 @@ def _class(given: Any, known: tuple[int, ...]) -> int:
         shown = ", ".join(map(str, known)) if len(known) <= 2 else f"0 … {known[-1]}"
         raise ArgumentError(f"class_weight: there is no class {number}; the classes are {shown}")
     return number
-
-
-def _weight(name: Any, given: Any) -> float:
-    if isinstance(given, bool) or not isinstance(given, numbers.Real):
-        raise ArgumentTypeError(
-            f"class_weight: expected a number for class {name}, got {type(given).__name__}"
-        )
-    if not 0 <= float(given) < np.inf:
-        raise ArgumentError(
-            f"class_weight: expected a finite number of at least 0 for class {name}, got {given}"
-        )
-    return float(given)

@@ -70,7 +70,7 @@ def test_direction_is_known_for_metrics_of_symprop_and_asked_for_others():
     ("settings", "error", "words"),
     [
         ({"patience": 0}, ArgumentError, "EarlyStopping: patience: expected at least 1, got 0"),
-        ({"min_delta": -1}, ArgumentError, "min_delta: expected a number of at least 0, got -1"),
+        ({"min_delta": -1}, ArgumentError, "min_delta: expected at least 0, got -1"),
         ({"min_delta": "1"}, ArgumentTypeError, "min_delta: expected a number"),
         ({"restore_best": "no"}, ArgumentTypeError, "restore_best: expected True or False"),
         ({"monitor": 3}, ArgumentTypeError, "monitor: expected a name, got 3"),

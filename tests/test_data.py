@@ -18,6 +18,7 @@ from symprop.data import (
     target_array,
     training_data,
 )
+from symprop.domain import SUITED
 from symprop.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -27,11 +28,13 @@ from symprop.errors import (
     UnknownNameError,
 )
 from symprop.layers.base import flag
+from symprop.losses import LOSSES
 
 F32, F64 = np.dtype("float32"), np.dtype("float64")
 
 
-def network(loss="mse", inputs=3, outputs=2, activation=None):
+def network(loss="mse", inputs=3, outputs=2):
+    activation = SUITED.get(LOSSES[loss].labels)
     return Network([Dense(outputs, activation=activation)], inputs=inputs, loss=loss)
 
 

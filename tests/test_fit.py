@@ -163,12 +163,12 @@ def test_accuracy_is_as_the_targets_are_declared(loss, y, expected):
 
 
 def test_probability_of_a_half_divides():
-    model = Network([Dense(1)], inputs=1, loss="binary_cross_entropy").compile(
+    model = Network([Dense(1, "sigmoid")], inputs=1, loss="binary_cross_entropy").compile(
         dtype="float64", backend="numpy"
     )
     model.set_parameters({"W1": [[1.0]], "b1": [0.0]})
-    assert model.evaluate([[0.49], [0.51]], [0, 1])["accuracy"] == 1
-    assert model.evaluate([[0.49], [0.51]], [1, 0])["accuracy"] == 0
+    assert model.evaluate([[-0.01], [0.01]], [0, 1])["accuracy"] == 1
+    assert model.evaluate([[-0.01], [0.01]], [1, 0])["accuracy"] == 0
 
 
 def test_accuracy_of_classes_compares_the_largest_outputs():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.special import expit
 from symprop import (
     SGD,
     BatchNorm,
@@ -17,6 +18,7 @@ from symprop import (
 )
 from symprop.backends.numpy import run
 from symprop.errors import (
+    ArgumentError,
     ArgumentTypeError,
     DeclarationError,
     ShapeError,
@@ -49,6 +51,13 @@ def joined(x):
     return Dense(2)(x) + Dense(2)(x)
 
 
+def with_numbers(x):
+    """Every operation with a number, on either side of it, and the quotient of two tensors."""
+    h, g = 2 * Dense(3, "tanh")(x), Dense(3, "sigmoid")(x)
+    mixed = g * h + (1 - g) * x / 4
+    return -(mixed - 0.5) / np.float64(3) * 2.0 + (np.float32(0.5) + x) / (1 / (1 + g))
+
+
 def net(function, loss="cross_entropy", inputs=3):
     return Network(function, inputs=inputs, loss=loss)
 
@@ -63,7 +72,18 @@ def test_a_graph_computes_what_its_function_says():
     np.testing.assert_allclose(run(net(skip).forward, a)["yhat"], expected, rtol=1e-13)
 
 
-@pytest.mark.parametrize("function", [skip, fan, joined])
+def test_numbers_in_a_graph_are_those_of_its_function():
+    case = network_case(net(with_numbers, "mse"), X, Y)
+    a = case.arrays
+    h, g = (f(X @ a[w].T + a[b]) for f, w, b in ((np.tanh, "W1", "b1"), (expit, "W2", "b2")))
+    mixed = 2 * g * h + (1 - g) * X / 4
+    expected = -(mixed - 0.5) / 3 * 2 + (0.5 + X) * (1 + g)
+    found = run(net(with_numbers, "mse").forward, a)["yhat"]
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-14)
+    assert "2 *, " in str(net(with_numbers, "mse"))
+
+
+@pytest.mark.parametrize("function", [skip, fan, joined, with_numbers])
 def test_gradients_match_the_complex_step_and_derivations_hold(function):
     y = Y if function is not joined else Y[:, :2]
     network = net(function, "cross_entropy" if function is skip else "mse")
@@ -94,7 +114,7 @@ def test_a_graph_is_a_value():
     assert [t.name for t in net(skip).parameters] == ["W1", "b1", "W2", "b2", "W3", "b3"]
 
 
-@pytest.mark.parametrize("function", [skip, fan])
+@pytest.mark.parametrize("function", [skip, fan, with_numbers])
 def test_a_saved_graph_needs_no_function(function, tmp_path):
     model = net(function, "mse").compile(SGD(0.1), "float64", backend="numpy")
     model.fit(X, Y, batch_size=4)
@@ -149,7 +169,11 @@ kept: list[object] = []
     [
         (lambda x: x, DeclarationError, "gives its input back"),
         (lambda _: 3, ArgumentTypeError, "Network: the function returned int 3"),
-        (lambda x: x + 1, ArgumentTypeError, "+: expected a tensor of the same network"),
+        (lambda x: x + "1", ArgumentTypeError, "+: expected a number, or a tensor of the same"),
+        (lambda x: np.ones(3) * x, ArgumentTypeError, "*: expected a number, or a tensor of"),
+        (lambda x: x - True, ArgumentTypeError, "got bool True"),
+        (lambda x: x * np.nan, ArgumentError, "* with a number: expected a finite number"),
+        (lambda x: x / 0, ArgumentError, "/ with a number: expected another than 0"),
         (lambda x: Dense(3)(np.ones(3)) + x, ArgumentTypeError, "is called on ndarray"),
         (lambda x: Dense(4)(x) + x, ShapeError, "a1 has 4 units and x has 3"),
         (twice, DeclarationError, "is called twice; layers do not share parameters"),
@@ -172,8 +196,12 @@ def test_tensors_of_two_networks_do_not_mix():
 
 
 def test_merges_and_graphs_are_checked_where_they_are_made():
-    with raises(UnknownNameError, "Merge: operation: unknown name '/'"):
-        Merge("/")
+    with raises(UnknownNameError, "Merge: operation: unknown name '%'"):
+        Merge("%")
+    with raises(DeclarationError, "1 - 2: expected a tensor on one side at least"):
+        Merge("-", first=1, second=2)
+    with raises(DeclarationError, "1 -: 2 tensors do not fit"):
+        net(Graph((Node(Merge("-", first=1), (0, 0)),)), "mse")
     with raises(DeclarationError, "gives its input back"):
         Graph(())
     with raises(DeclarationError, "expected earlier nodes"):

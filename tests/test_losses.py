@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 import scipy.special
 import sympy
-from symprop import Dense, Network, prediction, target
+from symprop import Activation, BatchNorm, Dense, Network, Residual, prediction, target
 from symprop.activations import ACTIVATIONS
 from symprop.backends.numpy import run
 from symprop.errors import ArgumentTypeError, DeclarationError, UnknownNameError
@@ -168,3 +170,51 @@ def test_losses_read_as_they_were_declared():
 def test_a_formula_in_quotes_is_told_how_to_be_written():
     with pytest.raises(UnknownNameError, match=r"in symprop\.prediction and symprop\.target"):
         loss("(prediction - target)**2")
+
+
+Z = sympy.Symbol("z")
+SIGMOID = 1 / (1 + sympy.exp(-Z))
+
+
+@pytest.mark.parametrize(
+    ("loss", "last"),
+    [
+        *product(("cross_entropy", "binary_cross_entropy", "poisson"), (None, "relu", "tanh")),
+        ("cross_entropy", 2 * SIGMOID - 1),
+        ("binary_cross_entropy", "softplus"),
+        (-target * sympy.log(prediction), "gelu"),
+        (sympy.sqrt(prediction) - target, None),
+    ],
+)
+def test_predictions_for_which_a_loss_has_no_value_are_refused(loss, last):
+    with pytest.raises(DeclarationError, match=r"has no finite value at prediction = .*ŷ\[b, j\] "):
+        Network([Dense(4, "tanh"), Dense(3, last)], inputs=2, loss=loss)
+
+
+@pytest.mark.parametrize(
+    ("loss", "last"),
+    [
+        *product(("cross_entropy", "binary_cross_entropy"), ("sigmoid", SIGMOID, "softmax")),
+        ("cross_entropy", sympy.sqrt(1 + Z**2) / 7),
+        ("poisson", Z**2),  # 0 at one place only
+        ("poisson", sympy.exp(Z)),
+        (sympy.log(prediction - target) ** 2, None),  # of targets that are lower
+        (prediction / target, sympy.log(Z)),  # which has no value is not the loss
+    ],
+)
+def test_predictions_for_which_a_loss_may_have_a_value_are_not_refused(loss, last):
+    assert Network([Dense(4, "tanh"), Dense(3, last)], inputs=2, loss=loss).parameters
+
+
+def test_a_prediction_is_followed_through_whatever_defines_it():
+    def difference(x):
+        return Dense(3, "softplus")(x) - Dense(3, "sigmoid")(x)
+
+    def gated(x):
+        return Dense(3, "softmax")(x) * Dense(3)(x)
+
+    for layers in (difference, [Dense(3), Residual([Dense(3)])], [Dense(3), BatchNorm()]):
+        with pytest.raises(DeclarationError, match=r"end with activation='softmax'"):
+            Network(layers, inputs=2, loss="cross_entropy")
+    for layers in (gated, [Activation("linear")], [Residual([Dense(2, "relu")])]):
+        assert Network(layers, inputs=2, loss="cross_entropy").forward

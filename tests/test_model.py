@@ -7,6 +7,8 @@ import pickle
 import subprocess
 import sys
 import textwrap
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -14,11 +16,13 @@ from symprop import Adam, Dense, Network
 from symprop.errors import (
     ArgumentError,
     ArgumentTypeError,
+    BusyError,
     DataError,
     ShapeError,
     UnknownNameError,
 )
 from symprop.passes import lower
+from tqdm import tqdm
 
 from models import BACKENDS, CLASSES, X, classifier, raises, state
 
@@ -137,8 +141,6 @@ def test_other_calls_check_their_data(call):
         getattr(model, call)(X[:, :2], CLASSES)
     with raises(DataError, "y: class 5 in row 0 is outside 0 … 2"):
         getattr(model, call)(X, CLASSES * 0 + 5)
-    with raises(DataError, "x: expected at least one row, got shape (0, 3)"):
-        model.predict(X[:0])
 
 
 @pytest.mark.parametrize(
@@ -170,6 +172,55 @@ def test_compile_checks_its_settings(settings, error, words):
         classifier(**settings)
 
 
+@pytest.mark.parametrize("x", [X[:0], np.empty((0, 3), int)])
+def test_no_rows_have_no_predictions_and_no_loss(x, backend):
+    model = classifier(backend=backend)
+    found = model.predict(x)
+    assert (found.shape, found.dtype) == ((0, 3), model.dtype)
+    for refused in (model.evaluate, model.confusion_matrix, model.loss_and_gradients):
+        with raises(DataError, "x: expected at least one row, got shape (0, 3)"):
+            refused(x, CLASSES[:0])
+
+
+# --- one fit at a time ------------------------------------------------------------------------
+
+
+class Again:
+    """Trains the model that is being trained."""
+
+    def on_epoch_end(self, model, epoch, logs):
+        model.fit(X, CLASSES)
+
+
+class Elsewhere:
+    """Trains it in another thread, and keeps what comes of it."""
+
+    def on_epoch_end(self, model, epoch, logs):
+        with ThreadPoolExecutor() as pool:
+            self.error = pool.submit(model.fit, X, CLASSES).exception()
+        self.trained = copy.deepcopy(model).fit(X, CLASSES).loss
+
+
+def test_a_model_is_trained_by_one_fit_at_a_time(backend):
+    model, alone, elsewhere = classifier(backend=backend), classifier(backend=backend), Elsewhere()
+    with raises(BusyError, "fit: this model is being trained, by a fit in another thread or the"):
+        model.fit(X, CLASSES, callbacks=Again())
+    model = classifier(backend=backend)
+    model.fit(X, CLASSES, epochs=2, callbacks=elsewhere)
+    assert isinstance(elsewhere.error, BusyError)
+    assert elsewhere.trained
+    alone.fit(X, CLASSES, epochs=2)
+    assert state(model) == state(alone)
+    assert model.epoch == 2
+
+
+def test_after_a_fit_that_failed_comes_another():
+    model = classifier()
+    with raises(BusyError, "is being trained"):
+        model.fit(X, CLASSES, callbacks=Again())
+    assert len(model.fit(X, CLASSES).loss) == 1
+
+
 # --- progress and source ------------------------------------------------------------
 
 
@@ -182,6 +233,27 @@ def test_progress_bar_counts_epochs_and_shows_the_loss(capsys):
     assert "2/2" in shown
     assert f"loss={history.loss[-1]:.4g}" in shown
     assert f"validation_accuracy={history.metrics['validation_accuracy'][-1]:.4g}" in shown
+
+
+def test_the_bar_counts_from_when_what_trains_is_compiled(capsys, monkeypatch):
+    seconds = []
+
+    def slow(executable, batches):
+        time.sleep(0.3)
+
+    def reset(bar):
+        seconds.append(bar.format_dict["elapsed"])
+        tqdm.reset(bar)
+        seconds.append(bar.format_dict["elapsed"])
+
+    monkeypatch.setattr("symprop.backends.numpy.NumpyExecutable.prepare", slow)
+    monkeypatch.setattr("tqdm.tqdm", type("Bar", (tqdm,), {"reset": reset}))
+    classifier().fit(X, CLASSES, epochs=2, progress=True, validation=0.2)
+    before, after = seconds
+    assert after < 0.3 <= before
+    shown = capsys.readouterr().err
+    assert shown.index("compiling: ") < shown.index("2/2")
+    assert "compiling" not in shown[shown.rindex("\r") :]
 
 
 def test_source_of_the_interpreter_is_the_program():

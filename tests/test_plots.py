@@ -53,6 +53,13 @@ def test_curves_are_the_history():
     assert words == ["training", "validation"]
 
 
+def test_a_learning_rate_that_stays_has_no_panel():
+    assert list(picture([{**record, "learning_rate": 0.1} for record in RECORDS])) == [
+        "loss",
+        "accuracy",
+    ]
+
+
 def test_lines_differ_in_more_than_colour():
     training, validation = lines(picture()["loss"]).values()
     assert training.get_linestyle() != validation.get_linestyle()

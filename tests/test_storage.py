@@ -18,11 +18,11 @@ import sympy
 from symprop import SGD, Adam, Dense, Network, load, prediction, target
 from symprop.activations import ACTIVATIONS
 from symprop.archive import MAGIC, VERSION, packed, unpacked
+from symprop.cut import Cut, Progress
 from symprop.errors import ArgumentError, ArgumentTypeError, ModelFileError
 from symprop.history import History
 from symprop.losses import LOSSES, Loss
 from symprop.storage import decode, encode
-from symprop.training import Cut, Progress
 
 RNG = np.random.default_rng(5)
 X = RNG.normal(size=(30, 3))

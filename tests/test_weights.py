@@ -142,9 +142,9 @@ def test_unweighted_networks_keep_their_code():
         ({"class_weight": {3: 1}}, ArgumentError, "no class 3; the classes are 0 … 2"),
         ({"class_weight": {-1: 1}}, ArgumentError, "no class -1; the classes are 0 … 2"),
         ({"class_weight": {"0": 1}}, ArgumentTypeError, "class_weight: expected class numbers"),
-        ({"class_weight": {0: -1}}, ArgumentError, "finite number of at least 0 for class 0"),
-        ({"class_weight": {0: np.inf}}, ArgumentError, "finite number of at least 0 for class 0"),
-        ({"class_weight": {0: "1"}}, ArgumentTypeError, "expected a number for class 0"),
+        ({"class_weight": {0: -1}}, ArgumentError, "class_weight: of class 0: expected at least 0"),
+        ({"class_weight": {0: np.inf}}, ArgumentError, "of class 0: expected a finite number"),
+        ({"class_weight": {0: "1"}}, ArgumentTypeError, "of class 0: expected a number, got str"),
     ],
     ids=str,
 )

@@ -145,6 +145,9 @@ class Executable(Protocol):
         noise of the first batch from ``noise`` on, as in ``Batches``.
         """
 
+    def prepare(self, batches: Batches) -> None:
+        """Compile what trains on such batches, if that was not done."""
+
     def train(self, batches: Batches, first: int, last: int) -> None:
         """Train on a range of batches, counted through all epochs, updating ``values`` in place.
 

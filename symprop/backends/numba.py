@@ -226,8 +226,28 @@ class NumbaExecutable:
         return loss, {name: found[label].copy() for label, name in self._names.items()}
 
     @_one_at_a_time
+    def prepare(self, batches: Batches) -> None:
+        """Compile what trains on such batches, if that was not done."""
+        self._module.prepare("train", self._calls(batches)(0, 0, 1)[0])
+
+    @_one_at_a_time
     def train(self, batches: Batches, first: int, last: int) -> None:
         """Train on a range of batches, counted through all epochs."""
+        calls = self._calls(batches)
+
+        def run(begin: int, end: int, threads: int) -> None:
+            found = calls(begin, end, threads)
+            together([partial(self._module.call, "train", call) for call in found])
+
+        self._module.prepare("train", calls(first, last, 1)[0])
+        self._threads.run(run, first, last, self._parts(batches))
+
+    def _parts(self, batches: Batches) -> int:
+        """Into how many parts a batch is cut."""
+        return self._entries["train"].parts(min(batches.size, len(batches.rows)))
+
+    def _calls(self, batches: Batches) -> Callable[[int, int, int], list[list[Any]]]:
+        """What each of some threads calls the training with, for a range of batches."""
         entry, size = self._entries["train"], min(batches.size, len(batches.rows))
         parts = entry.parts(size)
         data = entry.data(**batches.data)
@@ -250,16 +270,11 @@ class NumbaExecutable:
                 [*shared, n, threads, barrier, *noise, *picked, *given[n]] for n in range(threads)
             ]
 
-        def run(begin: int, end: int, threads: int) -> None:
-            found = calls(begin, end, threads)
-            together([partial(self._module.call, entry.name, call) for call in found])
-
-        self._module.prepare(entry.name, calls(first, last, 1)[0])
-        self._threads.run(run, first, last, parts)
+        return calls
 
     def whole(self, batches: Batches) -> bool:
         """With one thread: of several, an interrupt would leave some that wait for the others."""
-        return self._entries["train"].parts(min(batches.size, len(batches.rows))) == 1
+        return self._parts(batches) == 1
 
     def steps(self, batches: Batches, number: int) -> Iterator[tuple[Tensor, Array]]:
         """Each tensor of one batch's training step with its value, in the order of the program."""

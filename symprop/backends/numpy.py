@@ -354,6 +354,9 @@ class NumpyExecutable:
             for parameter, cotangent in self._cotangents.items()
         }
 
+    def prepare(self, batches: Batches) -> None:
+        """Nothing is compiled."""
+
     def train(self, batches: Batches, first: int, last: int) -> None:
         """Train on a range of batches, counted through all epochs."""
         for number in range(first, last):

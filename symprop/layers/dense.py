@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from symprop.activations import activation
+from symprop.arguments import constructed_by_name
 from symprop.equation import PREACTIVATION
 from symprop.initializers import initializer
 from symprop.layers.base import flag, penalize, penalty, positive_integer
@@ -14,6 +15,7 @@ from symprop.scope import Scope, index
 from symprop.tensor import Tensor, extent
 
 
+@constructed_by_name
 @dataclass(frozen=True)
 class Dense(OnTensors):
     """A dense layer with an activation.

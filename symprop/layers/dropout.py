@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from symprop.arguments import constructed_by_name
 from symprop.layers.graph import OnTensors
 from symprop.primitives import GreaterEqual
 from symprop.scope import Scope, index
@@ -11,6 +12,7 @@ from symprop.settings import setting
 from symprop.tensor import Tensor, extent
 
 
+@constructed_by_name
 @dataclass(frozen=True)
 class Dropout(OnTensors):
     """Inverted dropout: in training each unit of each sample is 0 with probability ``rate``, and

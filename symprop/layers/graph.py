@@ -4,6 +4,7 @@ calls are noted down, each with what it reads.
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -64,7 +65,7 @@ class Graph:
 
 class Symbolic:
     """A tensor in a network that is declared as a function: layers are called on it, and ``+``,
-    ``-`` and ``*`` combine two of one shape, element by element.
+    ``-``, ``*`` and ``/`` combine two of one shape, or one and a number, element by element.
 
     >>> from symprop import Dense, Network
     >>> def function(x):
@@ -73,6 +74,8 @@ class Symbolic:
     >>> print(Network(function, inputs=2, loss="mse"))
     2 inputs, Dense 3 (tanh), Dense 3 (linear), +, Dense 1 (linear), loss mse
     """
+
+    __array_ufunc__ = None  # NumPy's numbers and arrays leave their operators to this class
 
     def __init__(self, nodes: list[Node], number: int):
         self._nodes, self._number = nodes, number
@@ -90,24 +93,44 @@ class Symbolic:
         self._nodes.append(Node(layer, sources))
         return Symbolic(self._nodes, len(self._nodes))
 
-    def _merged(self, operation: str, other: Any) -> Symbolic:
-        if not isinstance(other, Symbolic):
+    def _merged(self, operation: str, other: Any, swapped: bool = False) -> Symbolic:
+        if isinstance(other, Symbolic):
+            return self.through(Merge(operation), other)
+        if isinstance(other, bool) or not isinstance(other, numbers.Real):
             raise ArgumentTypeError(
-                f"{operation}: expected a tensor of the same network on both sides, got "
+                f"{operation}: expected a number, or a tensor of the same network, got "
                 f"{type(other).__name__} {other!r}"
             )
-        return self.through(Merge(operation), other)
+        number = float(other)
+        merge = Merge(operation, first=number) if swapped else Merge(operation, second=number)
+        return self.through(merge)
 
     def __add__(self, other: Any) -> Symbolic:
         return self._merged("+", other)
 
+    def __radd__(self, other: Any) -> Symbolic:
+        return self._merged("+", other, swapped=True)
+
     def __sub__(self, other: Any) -> Symbolic:
         return self._merged("-", other)
+
+    def __rsub__(self, other: Any) -> Symbolic:
+        return self._merged("-", other, swapped=True)
 
     def __mul__(self, other: Any) -> Symbolic:
         return self._merged("*", other)
 
-    __radd__, __rsub__, __rmul__ = __add__, __sub__, __mul__
+    def __rmul__(self, other: Any) -> Symbolic:
+        return self._merged("*", other, swapped=True)
+
+    def __truediv__(self, other: Any) -> Symbolic:
+        return self._merged("/", other)
+
+    def __rtruediv__(self, other: Any) -> Symbolic:
+        return self._merged("/", other, swapped=True)
+
+    def __neg__(self) -> Symbolic:
+        return self._merged("*", -1, swapped=True)
 
 
 class OnTensors:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sympy import Expr, Integer, Rational, sqrt
 
+from symprop.arguments import constructed_by_name
 from symprop.equation import PREACTIVATION
 from symprop.layers.graph import OnTensors
 from symprop.primitives import Greater, Maximum
@@ -14,6 +15,7 @@ from symprop.settings import setting
 from symprop.tensor import Tensor, extent
 
 
+@constructed_by_name
 @dataclass(frozen=True)
 class BatchNorm(OnTensors):
     """Batch normalization: each unit has mean 0 and variance 1 over the batch, then a scale and a

@@ -7,12 +7,14 @@ from typing import Any
 
 from sympy import Expr, Integer, sqrt
 
+from symprop.arguments import constructed_by_name
 from symprop.optimizers.base import Descent
 from symprop.scope import Scope
 from symprop.settings import exact
 from symprop.tensor import Tensor
 
 
+@constructed_by_name
 @dataclass(frozen=True, repr=False)
 class Adagrad(Descent):
     """Adaptive gradients: rates that fall with all squared gradients so far.
@@ -54,6 +56,7 @@ class Adagrad(Descent):
         scope.define(w, w - rate * change, reduce="set", step="update")
 
 
+@constructed_by_name
 @dataclass(frozen=True, repr=False)
 class RMSProp(Descent):
     """Root mean square propagation: rates by the mean of the latest squared gradients.
@@ -104,6 +107,7 @@ class RMSProp(Descent):
         scope.define(w, w - rate * change, reduce="set", step="update")
 
 
+@constructed_by_name
 @dataclass(frozen=True, repr=False)
 class Adam(Descent):
     """Adaptive moment estimation.
@@ -168,6 +172,7 @@ class Adam(Descent):
         return Integer(0)
 
 
+@constructed_by_name
 @dataclass(frozen=True, repr=False)
 class AdamW(Adam):
     """Adam with decoupled weight decay.

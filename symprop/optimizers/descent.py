@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sympy import Expr
 
+from symprop.arguments import constructed_by_name
 from symprop.errors import ArgumentError
 from symprop.optimizers.base import Descent
 from symprop.scope import Scope
@@ -13,6 +14,7 @@ from symprop.settings import exact
 from symprop.tensor import Tensor
 
 
+@constructed_by_name
 @dataclass(frozen=True, repr=False)
 class SGD(Descent):
     """Stochastic gradient descent, plain or with momentum.
