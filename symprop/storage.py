@@ -27,7 +27,7 @@ from symprop.activations import (
     Softmax,
     activation,
 )
-from symprop.archive import check_folder, packed, read, unpacked, write
+from symprop.archive import check_place, packed, read, unpacked, write
 from symprop.backends import Array
 from symprop.backends.memory import copied
 from symprop.data import data_type
@@ -191,7 +191,7 @@ BUILDERS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
 def check_storable(model: Model, path: str | os.PathLike[str]) -> None:
     """Refuse a model that ``save`` could not write to the path."""
     _declaration(model)
-    check_folder(Path(path))
+    check_place(Path(path))
 
 
 def _declaration(model: Model) -> dict[str, Any]:
@@ -212,7 +212,7 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
     """Write a model to a file, which is replaced only when all is written.
 
     Raises ArgumentTypeError for a layer, loss or optimizer of a class that is not symprop's, or for
-    a callback's state that is no number, text or array; OSError as usual.
+    an array in a callback's state of a type that has no place in a file; OSError as usual.
     """
     progress = model.progress
     arrays = {f"values/{label}": array for label, array in model.values.items()}
@@ -246,13 +246,8 @@ def _apart(state: Mapping[str, Any], prefix: str, arrays: dict[str, Array]) -> d
     for name, value in state.items():
         if isinstance(value, np.ndarray):
             arrays[f"{prefix}{name}"] = value
-        elif value is None or isinstance(value, (bool, int, float, str)):
-            found[str(name)] = value
         else:
-            raise ArgumentTypeError(
-                f"save: a callback's state {name!r}: expected a number, text, None or an array, "
-                f"got {type(value).__name__}"
-            )
+            found[str(name)] = value
     return found
 
 
