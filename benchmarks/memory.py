@@ -21,8 +21,10 @@ METHOD = """\
 Each figure is from a fresh process whose code was loaded, and had run on single rows, before.
 Needed: parameters, optimizer state, and for one batch its rows, the activations and the cotangents
 of all layers and parameters. Arrays: parameters and state, and the peak of what NumPy
-allocates in an epoch, by tracemalloc. Resident: the same by the growth of the process's peak
-(VmHWM); a small network's is that of pages and of the interpreter."""
+allocates in an epoch, by tracemalloc, less what is kept for a page: samples and parameters of a
+small network on the way of its training, from which training_page tells of it. Resident: all that,
+by the growth of the process's peak (VmHWM); a small network's is that of pages and of the
+interpreter. The copy of a large network's values that DivergenceError goes back to is in a file."""
 
 
 def needed(workload: Workload, optimizer: str) -> int:
@@ -69,6 +71,7 @@ def row(found: Need) -> list[str]:
     for total in (found.total("arrays"), found.total("resident")):
         share = "–" if total is None else f"{total / found.needed:.0%}"
         cells += [number(None if total is None else total / 1e6), share]
+    cells.append(number(found.taken.get("for a page", 0) / 1e6))
     return cells
 
 
@@ -92,7 +95,7 @@ def run(settings: Settings) -> Report:
     chosen = [TABLE[6]] if settings.quick else [TABLE[3], TABLE[4], TABLE[6], LARGE]
     found = [need(w, optimizer, settings) for w in chosen for optimizer in ("sgd", "adam")]
     flat = flatness(settings)
-    columns = ["", "", "needed", "arrays", "of needed", "resident", "of needed"]
+    columns = ["", "", "needed", "arrays", "of needed", "resident", "of needed", "for a page"]
     return Report(
         script="memory",
         claim=(__doc__ or "").removeprefix("Claim: "),

@@ -136,7 +136,24 @@ def memory(workload: dict[str, Any], optimizer: str) -> dict[str, float]:
     tracemalloc.start()
     training.fit(model, 1)
     _, arrays = tracemalloc.get_traced_memory()
-    return {"parameters and state": held, "resident": resident, "arrays": arrays}
+    kept = _kept(model)
+    return {
+        "parameters and state": held,
+        "resident": resident,
+        "arrays": arrays - kept,
+        "for a page": kept,
+    }
+
+
+def _kept(model: Model) -> int:
+    """Bytes of samples and snapshots that a fit keeps for ``training_page``."""
+    recorder = model.recorder
+    if recorder is None:
+        return 0
+    arrays = [recorder.x, recorder.y]
+    for snapshot in recorder.snapshots:
+        arrays += snapshot.values.values()
+    return sum(array.nbytes for array in arrays)
 
 
 def flat(workload: dict[str, Any], optimizer: str, epochs: int) -> dict[str, float]:

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from tempfile import TemporaryFile
+from typing import IO
+from weakref import finalize
 
 import numpy as np
 
@@ -24,6 +27,8 @@ OUTSIDE = (
 """The likely cause of numbers that are not finite before anything is learned."""
 SHARE = 0.01
 """What part of the time of training the keeping of moments to go back to may take."""
+LARGE = 1 << 18
+"""Bytes of values above which their copy is in a file: training takes no memory for it."""
 
 
 def finite(arrays: Iterable[Array]) -> bool:
@@ -33,33 +38,62 @@ def finite(arrays: Iterable[Array]) -> bool:
 
 
 class Moment:
-    """A moment of a training that can be gone back to: all values, and how far the batches were."""
+    """A moment of a training that can be gone back to: all values, and how far the batches were.
 
-    def __init__(self) -> None:
-        self._values: dict[str, Array] = {}
+    The values of a large model are put into a temporary file, unless that fails.
+    """
+
+    def __init__(self, values: Mapping[str, Array]) -> None:
+        self._values = values
+        self._copies: dict[str, Array] = {}
+        self._file: IO[bytes] | None = None
+        self._in_memory = sum(array.nbytes for array in values.values()) <= LARGE
         self._seconds, self._since = 0.0, 0.0
 
-    def keep(self, values: Mapping[str, Array], batches: Batches) -> None:
+    def keep(self, batches: Batches) -> None:
         """Keep this moment in place of the one before."""
         start = time.perf_counter()
-        if self._values.keys() != values.keys():
-            self._values = {label: np.empty_like(array) for label, array in values.items()}
-        for label, array in values.items():
-            np.copyto(self._values[label], array)
+        if not self._in_memory:
+            try:
+                self._write()
+            except OSError:  # no place to write to, or none left
+                self._in_memory = True
+        if self._in_memory:
+            self._copy()
         self.done = int(batches.done[0])
         self._losses = batches.losses.copy()
         self._order = batches.order.copy() if self.done % batches.per_epoch else None
         self._seconds, self._since = time.perf_counter() - start, 0.0
+
+    def _write(self) -> None:
+        if self._file is None:
+            self._file = TemporaryFile()  # noqa: SIM115 (open as long as this moment)
+            finalize(self, self._file.close)
+        self._file.seek(0)
+        for array in self._values.values():
+            np.save(self._file, array, allow_pickle=False)
+        self._file.flush()
+
+    def _copy(self) -> None:
+        if not self._copies:
+            self._copies = {label: np.empty_like(array) for label, array in self._values.items()}
+        for label, array in self._values.items():
+            np.copyto(self._copies[label], array)
 
     def is_old(self, seconds: float) -> bool:
         """Whether it is time to keep another, after so many more seconds of training."""
         self._since += seconds
         return self._since * SHARE > self._seconds
 
-    def come_back(self, values: Mapping[str, Array], batches: Batches) -> None:
+    def come_back(self, batches: Batches) -> None:
         """Put everything back."""
-        for label, array in values.items():
-            array[...] = self._values[label]
+        if not self._in_memory and self._file is not None:
+            self._file.seek(0)
+            for array in self._values.values():
+                array[...] = np.load(self._file, allow_pickle=False)
+        else:
+            for label, array in self._values.items():
+                array[...] = self._copies[label]
         batches.losses[...] = self._losses
         batches.done[0] = self.done
         if self._order is not None:
@@ -71,13 +105,13 @@ def last_finite_step(
 ) -> int:
     """Go back to before the batch with which the numbers stop being finite; its number."""
     end = int(batches.done[0])
-    moment.come_back(values, batches)
+    moment.come_back(batches)
     number = moment.done
     for number in range(moment.done, end):
         executable.train(batches, number, number + 1)
         if not finite([batches.losses, *values.values()]):
             break
-    moment.come_back(values, batches)
+    moment.come_back(batches)
     if number > moment.done:
         executable.train(batches, moment.done, number)
     return number

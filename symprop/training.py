@@ -173,7 +173,6 @@ class Course:
         self._left: Group | None = None
         self._pace, self._slow = 1, True
         self._running: Future[Any] | None = None
-        self._moment = Moment()
 
     def __getstate__(self) -> dict[str, Any]:
         """For copies: how things stand when nothing runs any more."""
@@ -233,9 +232,10 @@ class Course:
         self._begin(plan, model)
         try:
             left = plan.epochs
+            moment = Moment(self._values)
             while left and not model.stop_training:
                 group = self._next(plan, left)
-                self._train_on(plan, model, group)
+                self._train_on(plan, model, group, moment)
                 records = self._finish(plan, model, group)
                 left -= len(records)
                 if plan.checkpoint and not plan.every and left and not model.stop_training:
@@ -319,11 +319,11 @@ class Course:
         """Draw the seeds of so many epochs' orders."""
         seeds[:] = self.generator.integers(2**64, size=len(seeds), dtype=np.uint64)
 
-    def _train_on(self, plan: Plan, model: Model, group: Group) -> None:
+    def _train_on(self, plan: Plan, model: Model, group: Group, moment: Moment) -> None:
         """Train on all batches of a group, and see that everything stays finite."""
         batches = group.batches
         first, count = int(batches.done[0]), len(batches.losses) * batches.per_epoch
-        self._moment.keep(self._values, batches)
+        moment.keep(batches)
         while first < count:
             last = min(first + self._pace, count)
             if plan.every:
@@ -333,22 +333,22 @@ class Course:
             seconds = time.perf_counter() - begin
             self._set_pace(last - first, seconds)
             saves = plan.every and group.step(last) % plan.every == 0
-            ends = saves or last == count or self._moment.is_old(seconds)
+            ends = saves or last == count or moment.is_old(seconds)
             if not finite([batches.losses, *(self._values.values() if ends else ())]):
-                raise self._diverged(plan.executable, group)
+                raise self._diverged(plan.executable, group, moment)
             if ends and last < count:
-                self._moment.keep(self._values, batches)
+                moment.keep(batches)
             if ends and self._recorder is not None:
                 self._recorder.on_moment(model)
             if saves and plan.checkpoint:
                 plan.checkpoint()
             first = last
 
-    def _diverged(self, executable: Executable, group: Group) -> DivergenceError:
+    def _diverged(self, executable: Executable, group: Group, moment: Moment) -> DivergenceError:
         """Go back to the last finite step, in another thread: an interrupt would leave a half."""
 
         def located() -> DivergenceError:
-            number = last_finite_step(executable, self._values, group.batches, self._moment)
+            number = last_finite_step(executable, self._values, group.batches, moment)
             return divergence(executable, group.batches, number, group.records + 1)
 
         found: Future[DivergenceError] = Future()

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
 import numpy as np
 import pytest
 import symprop
-from symprop import SGD, Adam, BatchNorm, Dense, Dropout, EarlyStopping, Network, load
+from symprop import SGD, Adam, BatchNorm, Dense, Dropout, EarlyStopping, Network, divergence, load
 from symprop.errors import ArgumentError, ArgumentTypeError, DivergenceError
 from symprop.training import Course
 
@@ -162,8 +164,8 @@ def test_an_interrupt_at_any_moment_loses_nothing(backend, validation):
     draw, interrupts = np.random.default_rng(0), 0
     while cut.epoch < epochs:
         timer = threading.Timer(draw.uniform(0, 0.2), signal.raise_signal, [signal.SIGINT])
-        timer.start()
         try:
+            timer.start()
             cut.fit(X[:rows], CLASSES[:rows], epochs - cut.epoch, 8, validation=validation)
             timer.cancel()
             timer.join()
@@ -393,8 +395,24 @@ def test_the_first_tensor_of_the_step_that_is_not_finite_is_named(backend):
         assert model.parameters["W1"] == [[1.0]]
 
 
-def test_optimizer_state_and_generator_go_back_too(backend):
-    """A fit that stops before the bad batch is at the same place."""
+class FullDisk(io.BytesIO):
+    """Takes one write, then no more."""
+
+    def write(self, data):
+        if self.tell():
+            raise OSError("no space left on device")
+        return super().write(data)
+
+
+@pytest.mark.parametrize("place", [None, tempfile.TemporaryFile, FullDisk])
+def test_optimizer_state_and_generator_go_back_too(backend, place, monkeypatch):
+    """A fit that stops before the bad batch is at the same place, wherever the copy was kept."""
+    if place is not None:
+        opened = []
+        monkeypatch.setattr(divergence, "LARGE", 0)
+        monkeypatch.setattr(
+            divergence, "TemporaryFile", lambda: opened.append(place()) or opened[-1]
+        )
     x = np.ones((60, 1))
     bad = x.copy()
     bad[40] = 1e200
@@ -407,6 +425,8 @@ def test_optimizer_state_and_generator_go_back_too(backend):
         k: v.tobytes() for k, v in short.values.items()
     }
     assert cut.progress.cut is None
+    if place is not None:
+        assert [file.closed for file in opened][1:] == [True]  # a traceback holds the first
     assert len(cut.fit(x, np.zeros(60), 2)) == 2
 
 
