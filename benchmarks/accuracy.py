@@ -41,6 +41,8 @@ from benchmarks.exact import (
     REFERENCES,
     Exact,
     softmax,
+    softmax_binary,
+    softmax_binary_delta,
     softmax_delta,
     softmax_loss,
     softmax_slope,
@@ -268,6 +270,7 @@ def cases() -> Iterator[Case]:
     yield softmax_case("", (softmax, softmax_slope))
     yield from map(loss_case, LOSS_REFERENCES)
     yield softmax_case("cross_entropy", (softmax_loss, softmax_delta))
+    yield softmax_case("binary_cross_entropy", (softmax_binary, softmax_binary_delta))
     yield from_logits(
         "sigmoid",
         "binary_cross_entropy",
@@ -316,10 +319,11 @@ def cell(error: Error, part: int) -> str:
 AIMS = (4, 8)
 """In ulp: for functions, for gradients."""
 MARKS = {
-    "tanh, softmax, softmax + cross_entropy, sigmoid + binary_cross_entropy": "a",
+    "tanh, softmax, softmax + cross_entropy, softmax + binary_cross_entropy, sigmoid + "
+    "binary_cross_entropy": "a",
     "gelu, silu, mish, poisson, softplus + poisson": "b",
     "softmax": "c",
-    "softmax + cross_entropy": "d",
+    "softmax + cross_entropy, softmax + binary_cross_entropy": "d",
     "silu, mish": "e",
     "log_cosh": "f",
 }
@@ -379,10 +383,6 @@ and z·exp(z) has its few digits.
 **f** For |u| < 1 it is log1p(s²/(2 + 2s)), s = expm1 |u|, whose error the square doubles: 5 ulp
 with 4,000
 random numbers (`--points 4000`), which find somewhat larger errors in other rows too.
-
-**Not finite** although the exact value is: a softmax before binary_cross_entropy (no row above)
-where a *wrong* class has all the probability that there is: 1 − ŷ is 0 then, its logarithm infinite
-and the gradient not a number. That needs the sum of the other classes, which is not stored.
 
 ## Method
 

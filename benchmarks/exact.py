@@ -162,3 +162,17 @@ def softmax_loss(*row: float) -> mpf:
 def softmax_delta(*row: float) -> mpf:
     p, rest, k = rest_of(*row)
     return -rest[k] if row[3 + k] else p[k]
+
+
+def softmax_binary(*row: float) -> mpf:
+    """−y log p_k − (1 − y) log(1 − p_k)."""
+    p, rest, k = rest_of(*row)
+    part, whole = (p[k], rest[k]) if row[3 + k] else (rest[k], p[k])
+    return -(mpmath.log1p(-whole) if whole < 0.5 else mpmath.log(part))
+
+
+def softmax_binary_delta(*row: float) -> mpf:
+    """(p_k − y_k)/(1 − p_k)·(1 − p_k) − p_k·Σ_{j ≠ k} (p_j − y_j)/(1 − p_j)."""
+    p, rest, k = rest_of(*row)
+    gap = [-rest[j] if row[3 + j] else p[j] for j in range(3)]
+    return gap[k] - p[k] * sum(gap[j] / rest[j] for j in range(3) if j != k)

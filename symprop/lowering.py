@@ -16,9 +16,10 @@ class Lowering:
     ``vector_products``: matrix products of small and medium size in vector instructions, without
     it by BLAS or in loops. ``orientation``: matrices that lie transposed, or copies that do, for
     products that would not run along vectors. ``fusion``: statements over the same points share a
-    loop nest. ``blocks``: rows are taken in blocks that stay in the cache. ``shared_memory``:
-    tensors that are never needed at the same time share memory. ``threads``: how many threads may
-    work on a batch, 0 for as many as pay.
+    loop nest. ``accumulation``: products that are gradients are added straight into the weights,
+    where the optimizer needs nothing else of them. ``blocks``: rows are taken in blocks that stay
+    in the cache. ``shared_memory``: tensors that are never needed at the same time share memory.
+    ``threads``: how many threads may work on a batch, 0 for as many as pay.
 
     ``exact_slopes``, off by default, is no optimization: the slope 1 − a² of a saturated tanh,
     whose error is some ulp of 1, is computed to its own last digits, at the price of a second
@@ -35,6 +36,7 @@ class Lowering:
     vector_products: bool = True
     orientation: bool = True
     fusion: bool = True
+    accumulation: bool = True
     blocks: bool = True
     shared_memory: bool = True
     threads: int = 0

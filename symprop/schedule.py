@@ -14,6 +14,7 @@ from math import prod
 
 from sympy import Add, Expr, Idx, Indexed, IndexedBase, Integer, Symbol
 
+from symprop.accumulation import accumulated
 from symprop.blocks import in_blocks, local_tensors
 from symprop.equation import Equation, Recurrence, Reduce
 from symprop.loops import covers, ordered, start_value, without_stores
@@ -96,6 +97,9 @@ def schedule(
     if target.size is not None and target.lowering.blocks:
         tensors = (*program.tensors, *planner.temporaries)
         steps = tuple(in_blocks(steps, tensors, target.size))
+    if target.lowering.accumulation:
+        numbers = {t.label for t in program.tensors if not t.axes} - scalars
+        steps = accumulated(steps, held, numbers)
     used = {label for step in steps for label in touched(step)} - scalars
     found = [t for t in (*program.tensors, *planner.temporaries) if t.label in used]
     buffers = [t for t in found if t.label not in given or t.label in target.gathered]

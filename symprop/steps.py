@@ -8,7 +8,7 @@ from functools import cached_property
 from math import prod
 from typing import Protocol
 
-from sympy import Expr, Idx, Symbol
+from sympy import Expr, Idx, S, Symbol
 
 from symprop.equation import Equation, Reduce
 from symprop.tensor import Tensor, accesses, extent, indices, label_of, subscripts_of
@@ -65,7 +65,8 @@ class Gemm:
     The accesses may begin with subscripts that are fixed within a recurrence, then come the
     ``batch`` indices, then those of the product: (row, summed) or (summed, row), (summed, column)
     or (column, summed). ``vectors``: by vector instructions, along the last axis of target and
-    ``right``, else by BLAS. ``fresh``: the target holds nothing yet; else the product is added.
+    ``right``, else by BLAS. ``fresh``: the target holds nothing yet; else ``factor`` times the
+    product is added.
     """
 
     target: Expr
@@ -77,6 +78,7 @@ class Gemm:
     source: Equation
     vectors: bool = False
     fresh: bool = True
+    factor: Expr = S.One
 
 
 @dataclass(frozen=True)
@@ -162,7 +164,8 @@ def touched(step: Step | Fused) -> tuple[Symbol, ...]:
     if isinstance(step, Transpose):
         return (label_of(step.target), label_of(step.source))
     if isinstance(step, Gemm):
-        return tuple(map(label_of, (step.target, step.left, step.right)))
+        used = (step.target, step.left, step.right, *accesses(step.factor))
+        return tuple(dict.fromkeys(map(label_of, used)))
     found = (access for s in step.statements for access in (s.target, *s.reads))
     return tuple(dict.fromkeys(map(label_of, found)))
 

@@ -33,6 +33,7 @@ PLAIN = {
     "softmax": 1.5,
     "poisson": 300.0,
     "softmax + cross_entropy": 2.0,
+    "softmax + binary_cross_entropy": 2.0,
     "softplus + poisson": 300.0,
 }
 """Functions with an error that is larger than that near a zero or far out in a tail."""
@@ -43,6 +44,7 @@ SLOPES = {
     "mish": 3.0,
     "softmax": 1.5,
     "softmax + cross_entropy": 1.5,
+    "softmax + binary_cross_entropy": 1.5,
     "sigmoid + binary_cross_entropy": 1.5,
     "softplus + poisson": 2.5,
 }

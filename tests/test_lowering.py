@@ -13,7 +13,8 @@ from symprop.backends import Batches, numba_entry
 from symprop.backends.numba import NumbaExecutable
 from symprop.backends.numpy import NumpyExecutable
 from symprop.lowering import Lowering
-from symprop.optimizers import SGD
+from symprop.optimizers import SGD, ExponentialDecay
+from symprop.steps import Gemm
 
 from cases import draw
 
@@ -97,6 +98,34 @@ def test_optimizations_keep_the_interpreters_values(name: str, lowering: Lowerin
     np.testing.assert_allclose(trained(fast, net), trained(slow, net), rtol=1e-10)
     for label, array in expected.items():
         np.testing.assert_allclose(mine[label], array, rtol=1e-8, atol=1e-10, err_msg=label)
+
+
+@pytest.mark.parametrize("on", [True, False])
+@pytest.mark.parametrize(
+    ("optimizer", "added"),
+    [
+        (SGD(0.01), 1),
+        (SGD(ExponentialDecay(0.02, 2, 0.5)), 1),
+        (SGD(0.01, momentum=0.9), 0),  # needs the gradient for the velocity
+        (SGD(0.01, clip_norm=1.0), 0),  # and for its norm
+    ],
+    ids=str,
+)
+def test_a_large_gradient_that_only_descent_needs_is_added_into_the_weights(
+    optimizer: Any, added: int, on: bool
+) -> None:
+    net = NETWORKS["wide"]
+    mine, expected = values(net, optimizer), values(net, optimizer)
+    slow = NumpyExecutable(net, optimizer, np.dtype("float64"), expected)
+    fast = NumbaExecutable(net, optimizer, "float64", mine, Lowering(accumulation=on, threads=3))
+    entry = fast._entries["train"]
+    steps = [s for s in entry.plan.steps if isinstance(s, Gemm) and s.factor != 1]
+    assert [str(s.factor) for s in steps] == ["-alpha"] * (added * on)
+    stored = {str(t.label) for t in entry.plan.buffers}
+    assert any(label.startswith("W1") for label in stored) != bool(steps)
+    np.testing.assert_allclose(trained(fast, net), trained(slow, net), rtol=1e-10)
+    for label, array in expected.items():
+        np.testing.assert_allclose(mine[label], array, rtol=1e-10, atol=1e-13, err_msg=label)
 
 
 class With:

@@ -20,8 +20,9 @@ def compiled(request: pytest.FixtureRequest) -> tuple[np.dtype[Any], Any, Any]:
     multiply, turn = getattr(kernels, f"product{bits}"), getattr(kernels, f"transpose{bits}")
 
     @numba.njit
-    def call(A, a_row, a_sum, B, C, start, stop, columns, count, add):
-        multiply(A, a_row, a_sum, B, B.shape[1], C, C.shape[1], start, stop, columns, count, add)
+    def call(A, a_row, a_sum, B, C, start, stop, columns, count, factor):
+        b, c, add = B.shape[1], C.shape[1], factor != 0
+        multiply(A, a_row, a_sum, B, b, C, c, start, stop, columns, count, add, factor)
 
     @numba.njit
     def transposed(A, C, start, stop, columns):
@@ -47,12 +48,12 @@ def test_products_are_exact_and_touch_nothing_else(compiled: Any, turned: bool) 
         stored = np.ascontiguousarray(left.T) if turned else left
         steps = (1, rows) if turned else (count, 1)
         wide = np.concatenate([right, np.ones((count, 3), dtype)], axis=1)
-        for add in (False, True):
-            before = C[:rows, :columns] if add else 0
-            expected = before + left @ right
+        for factor in map(dtype.type, (0, 1, -3)):  # 0: what was there is lost
+            whole = left @ right
+            expected = C[:rows, :columns] + factor * whole if factor else whole
             for start, stop in ((0, rows // 3), (rows // 3, rows)):
-                call(stored, *steps, wide, C, start, stop, columns, count, add)
-            assert (C[:rows, :columns] == expected).all(), (rows, columns, count, add)
+                call(stored, *steps, wide, C, start, stop, columns, count, factor)
+            assert (C[:rows, :columns] == expected).all(), (rows, columns, count, factor)
             assert (C[rows:] == CANARY).all()
             assert (C[:, columns:] == CANARY).all()
 
@@ -69,7 +70,7 @@ def test_transpositions_are_exact_and_touch_nothing_else(compiled: Any) -> None:
             assert (C == CANARY).all()
 
 
-def test_a_float32_product_sums_in_order_of_a_fused_multiply_add(compiled: Any) -> None:
+def test_a_float32_wholesums_in_order_of_a_fused_multiply_add(compiled: Any) -> None:
     """Its error is that of a sum of so many terms, not of many small pieces."""
     dtype, call, _ = compiled
     rng = np.random.default_rng(0)

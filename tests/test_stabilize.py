@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import mpmath
 import numpy as np
 import pytest
 import sympy
@@ -16,6 +17,7 @@ from symprop.derive.floating import SECTION, in_words
 from symprop.errors import DerivationError
 from symprop.lowering import Lowering
 from symprop.passes import lower, simplify_gradients
+from symprop.passes.others import OTHERS, complement
 from symprop.passes.rule import Rule
 from symprop.passes.saturation import SATURATED_TANGENT
 from symprop.passes.stabilize import EXACT_SLOPES, RULES, changes, stabilize
@@ -150,6 +152,30 @@ WITNESSES: dict[str, tuple[Any, dict[str, float], float]] = {
     ),
     "root less a number": (lambda z, w, y: sqrt(1 + z**2) - 1, {"z": 1e-9}, 5e-19),
     "quotient of polynomials": (lambda z, w, y: z**2 / (1 + z**2), {"z": 1e200}, 1.0),
+    "softplus less its argument": (
+        lambda z, w, y: z - log(1 + exp(z)),
+        {"z": 50.0},
+        -1.928749847963917783e-22,
+    ),
+    "logarithm of a tangent": (
+        lambda z, w, y: log(tanh(z)),
+        {"z": 30.0},
+        -2 * float(sympy.exp(-60).n(30)),
+    ),
+    "slope of the logarithm of a tangent": (
+        lambda z, w, y: 1 / tanh(z) - tanh(z),
+        {"z": 30.0},
+        4 * float(sympy.exp(-60).n(30)),
+    ),
+    "half angle": (lambda z, w, y: 1 - sympy.cos(z), {"z": 1e-9}, 5e-19),
+    "series at 0": (lambda z, w, y: sympy.sin(z) / z, {"z": 0.0}, 1.0),
+    "root of a product": (lambda z, w, y: z / sqrt(z**2 * (1 + z**2)), {"z": -1e-200}, -1.0),
+    "sum with a root": (lambda z, w, y: z + sqrt(z**2 + 4), {"z": -1e9}, 2e-9),
+    "logarithm of a polynomial": (
+        lambda z, w, y: log(1 + z**2),
+        {"z": 1e200},
+        400 * float(sympy.log(10).n(30)),
+    ),
     "root of squares": (lambda z, w, y: sqrt(z**2 + w**2), {"z": 3e200, "w": 4e200}, 5e200),
     "common difference": (
         lambda z, w, y: (1 - y / z) * (1 - exp(-z)),
@@ -171,6 +197,7 @@ EXACT = {"hyperbolic quotient": 2 * float(sympy.exp(-711).n(30))}
 INSTEAD = {
     "tanh from exponentials": ("exponentials by sign", "ratio of exponentials"),
     "tanh of a logarithm": ("rest of a tangent",),
+    "inverse hyperbolic sine": ("sum with a root",),
     "quotient of polynomials": ("ratio of exponentials",),
 }
 """Rules that would find something too, if less short."""
@@ -179,6 +206,11 @@ STORED = {
         through_stored(lambda z: 1 / (1 + exp(-z)), lambda a, z: a * (1 - a)),
         {"z": 50.0},
         float(np.exp(-50.0)),
+    ),
+    "inverse of what is stored": (
+        through_stored(lambda z: z - tanh(z), lambda a, z: z - a),
+        {"z": 1e18},
+        1.0,
     ),
     "exponential of a stored logarithm": (
         through_stored(
@@ -216,7 +248,7 @@ def test_rule_gives_what_is_lost_without_it(name: str) -> None:
 
 
 def test_every_rule_has_a_witness_and_a_name_of_its_own() -> None:
-    assert {*WITNESSES, *STORED, "shifted exponentials"} == set(BY_NAME)
+    assert {*WITNESSES, *STORED, "shifted exponentials", OTHERS.name} == set(BY_NAME)
     assert len(BY_NAME) == len(RULES)
     assert all(rule.range and rule.shape and rule.form for rule in RULES)
 
@@ -263,6 +295,90 @@ def test_softmax_with_binary_cross_entropy_at_probability_one(dtype: type) -> No
     assert values["yhat"].tolist() == [[1.0, 0.0]]
     assert values["z1′1"].tolist() == [[0.0, 0.0]]
     assert values["L"] == 0
+
+
+def others_exact(logits: list[float], y: list[float]) -> tuple[float, list[float]]:
+    """Softmax before binary cross-entropy and its gradient by the logits, in 400 digits or more."""
+    with mpmath.workdps(9000 if max(logits) > 1000 else 900):
+        powers = [mpmath.exp(mpmath.mpf(z) - max(logits)) for z in logits]
+        total = sum(powers)
+        p = [power / total for power in powers]
+        rest = [sum(q for k, q in enumerate(p) if k != j) for j in range(len(p))]
+        value = -sum(
+            t * mpmath.log(a) + (1 - t) * mpmath.log(r) for t, a, r in zip(y, p, rest, strict=True)
+        )
+        poles = [(a - t) / r for t, a, r in zip(y, p, rest, strict=True)]
+        slopes = [h - a * sum(poles) for h, a in zip(poles, p, strict=True)]
+    return float(value), [float(slope) for slope in slopes]
+
+
+CONFIDENT = (
+    [1000.0, 0.0, 2.0],
+    [1e4, -1e4, -1e4],
+    [3.0, -40.0, -41.5],
+    [0.5, 0.25, -0.125],
+    [7.0, 7.0, -90.0],
+)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_wrong_class_with_all_the_probability_has_a_loss_and_a_gradient(dtype: type) -> None:
+    rows = [(z, y) for z in CONFIDENT for y in ([0.0, 1.0, 0.0], [0.0, 0.25, 0.5])]
+    exact = [others_exact(z, y) for z, y in rows]
+    near = 1e-13 if dtype is np.float64 else 4e-6
+    net = Network([Dense(3, "softmax", bias=False)], inputs=3, loss="binary_cross_entropy")
+    arrays = {"x": [z for z, _ in rows], "W1": np.eye(3), "y": [y for _, y in rows]}
+    for run in (numpy.run, numba.run):
+        found = run(lower(net.gradients), arrays, dtype)
+        assert found["L"] == pytest.approx(np.mean([value for value, _ in exact]), rel=near)
+        for slopes, (_, expected) in zip(found["z1′1"] * len(rows), exact, strict=True):
+            assert slopes.tolist() == pytest.approx(expected, rel=near, abs=near)
+
+
+def test_the_sum_of_the_others_is_stored_only_where_it_is_read() -> None:
+    for loss in ("cross_entropy", "mse", log(prediction) * target):
+        net = Network([Dense(3, "softmax")], inputs=2, loss=loss)
+        assert complement(net.gradients) == net.gradients
+    net = Network([Dense(3, "softmax")], inputs=2, loss="binary_cross_entropy")
+    assert OTHERS in {rule for change in changes(net.gradients) for rule in change.rules}
+    text = str(net.derive(detail="summary"))
+    assert in_words(OTHERS)[:40] in " ".join(text.split())
+    net.derive().verify(points=1)
+
+
+@pytest.mark.parametrize(
+    ("write", "out", "far"),
+    [
+        (lambda z: (exp(z) - 1) / z, -1e30, 0.0),
+        (lambda z: z / (exp(z) - 1), 1e30, 0.0),
+        (lambda z: sympy.sin(z) / z, 1e30, 0.0),
+        (lambda z: tanh(z) / z, 1e30, 0.0),
+        (lambda z: 1 / tanh(z) - 1 / z, 1e30, 0.0),
+        (lambda z: z - tanh(z), 1e30, 1.0),
+        (lambda z: z * (1 + tanh(z / 2)) / 2, 1e30, 1.0),
+        (lambda z: z**2 / (1 + sympy.Abs(z)), 1e30, 1.0),
+        (lambda z: z**2 * exp(-(z**2) / 2), 1e30, 0.0),
+        (lambda z: z * tanh(exp(z)), 1e30, 1.0),
+        (lambda z: 1 - exp(-exp(z)), 1e30, 0.0),
+    ],
+)
+def test_slopes_of_typed_forms_keep_their_digits(write: Any, out: float, far: float) -> None:
+    """Near 0 by differences in 400 digits, far out by the limit."""
+    u = sympy.Symbol("u", real=True)
+    net = Network([Dense(1, write(u), bias=False)], inputs=1, loss=prediction + 0 * target)
+    function, program = sympy.lambdify(u, write(u), "mpmath"), lower(net.gradients)
+    rows = np.array([0.0, 1e-30, -1e-12, 1e-4, -0.03, 0.3, 0.9, -1.7, out])
+    for dtype in (np.float32, np.float64):
+        given = {"x": rows[:, None], "W1": np.ones((1, 1)), "y": np.zeros((len(rows), 1))}
+        *found, last = numpy.run(program, given, dtype)["z1′1"].ravel() * len(rows)
+        for z, slope in zip(rows.astype(dtype).tolist(), found, strict=False):
+            with mpmath.workdps(400):
+                step = mpmath.mpf(10) ** -150
+                x = mpmath.mpf(z) or step / 16
+                exact = float((function(x + step) - function(x - step)) / (2 * step))
+            near = 16 * float(np.finfo(dtype).eps)
+            assert float(slope) == pytest.approx(exact, rel=near, abs=1e-37)
+        assert last == pytest.approx(far, abs=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

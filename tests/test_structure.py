@@ -25,7 +25,7 @@ LEVELS = (
     ("program",),
     ("liveness", "scope", "activations", "passes", "adjoint"),
     ("layers", "initializers", "losses", "optimizers", "lowering", "steps", "kinks", "limits"),
-    ("blocks", "loops", "schedule"),
+    ("accumulation", "blocks", "loops", "schedule"),
     ("network", "printers", "backends", "derive"),
     ("archive", "metrics", "history", "callbacks", "learning_rate", "progress"),
     ("data", "weights", "divergence", "recorder", "start", "training"),

@@ -35,7 +35,7 @@ from symprop.steps import (
     Transpose,
     touched,
 )
-from symprop.tensor import Tensor, extent, indices, label_of, subscripts_of
+from symprop.tensor import Tensor, accesses, extent, indices, label_of, subscripts_of
 
 CACHE = 48 * 1024
 """Bytes that the tensors of a block of rows should not exceed: what the nearest cache holds."""
@@ -234,7 +234,8 @@ class Body:
 
     def _vector_product(self, step: Gemm, names: Names) -> Call:
         """C (+)= A · B: A with the distances between its rows and between its summed numbers, B and
-        C with those between their rows; range of rows, columns, summed numbers; whether to add.
+        C with those between their rows; range of rows, columns, summed numbers; whether to add, and
+        how many times.
         """
         (left, right, target) = (
             split(p, step.fixed)[1] for p in (step.left, step.right, step.target)
@@ -255,7 +256,13 @@ class Body:
             else "False"
         )
         places = (a, *distances, b, length[1], c, length[2])
-        return Call(self._own_kernel("product"), (*places, *rows, *size, add))
+        factor = self._number(step.factor, names)
+        return Call(self._own_kernel("product"), (*places, *rows, *size, add, factor))
+
+    def _number(self, value: Expr, names: Names) -> str:
+        """An expression of tensors without axes."""
+        held = {access: Symbol(f"{names[access]}[0]") for access in accesses(value)}
+        return ScalarPrinter(self._module.dtype, str)(value.xreplace(held))
 
     def _draw(self, tensor: Tensor, names: Names) -> Call:
         """The call that draws the noise of a batch, or of a block of it."""

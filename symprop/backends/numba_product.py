@@ -1,6 +1,6 @@
 """Matrix products in vector instructions: a block of sums stays in registers.
 
-    C[i, j] = Σ_s A[i, s] · B[s, j]        or added to what C holds
+    C[i, j] = Σ_s A[i, s] · B[s, j]        or a multiple of it added to what C holds
 
 ``j`` runs along vectors: it is the last axis of B and of C. A is read one number at a time, so its
 axes may lie in any order. A block of ROWS rows and two vectors of columns is summed up by ROWS × 2
@@ -75,7 +75,9 @@ class Tile:
         last = self.mask(columns) if self.masked else None
         return [None] * (self.vectors - 1) + [last]
 
-    def write(self, a: Any, b: Any, c: Any, count: Any, columns: Any, add: Any) -> None:
+    def write(
+        self, a: Any, b: Any, c: Any, count: Any, columns: Any, add: Any, factor: Any
+    ) -> None:
         """Sum up the block; a, b and c are each a start and the distances between rows, and for a
         also between summed numbers.
 
@@ -96,9 +98,9 @@ class Tile:
         sums = self._joined(sets)
         with build.if_else(add) as (more, new):
             with more:
-                self._put(sums, c, masks, add=True)
+                self._put(sums, c, masks, splat(build, factor, self.lanes))
             with new:
-                self._put(sums, c, masks, add=False)
+                self._put(sums, c, masks)
 
     def _zeros(self) -> list[list[Any]]:
         """Places for the sums, which LLVM makes registers of."""
@@ -137,14 +139,15 @@ class Tile:
             value = call_llvm(self.build, "fma", self.vector, left, column, before)
             self.build.store(value, total)
 
-    def _put(self, sums: list[list[Any]], c: Any, masks: list[Any], add: bool) -> None:
-        """Store the sums, added to what is there or not."""
+    def _put(self, sums: list[list[Any]], c: Any, masks: list[Any], factor: Any = None) -> None:
+        """Store the sums, or add them to what is there, each times the factor."""
         for i, totals in enumerate(sums):
             row = self.at(c[0], self.build.mul(c[1], INDEX(i)))
             for n, (total, mask) in enumerate(zip(totals, masks, strict=True)):
                 place, value = self.at(row, n * self.lanes), self.build.load(total, typ=self.vector)
-                if add:
-                    value = self.build.fadd(value, self.load(place, mask))
+                if factor is not None:
+                    before = self.load(place, mask)
+                    value = call_llvm(self.build, "fma", self.vector, value, factor, before)
                 self.store(value, place, mask)
 
     def transpose(self, a: Any, c: Any, rows: Any, columns: Any) -> None:
@@ -199,15 +202,17 @@ def _tile(rows: int, vectors: int, masked: bool) -> Any:
     @intrinsic  # type: ignore[misc, unused-ignore]
     def tile(
         _context: Any, a: Any, a_at: Any, a_row: Any, a_sum: Any, b: Any, b_at: Any, b_row: Any,
-        c: Any, c_at: Any, c_row: Any, count: Any, columns: Any, add: Any,
+        c: Any, c_at: Any, c_row: Any, count: Any, columns: Any, add: Any, factor: Any,
     ) -> Any:  # fmt: skip
         whole, kinds = types.intp, (a, b, c)
         signature = types.void(
-            a, whole, whole, whole, b, whole, whole, c, whole, whole, whole, whole, types.boolean
-        )
+            a, whole, whole, whole, b, whole, whole, c, whole, whole, whole, whole, types.boolean,
+            c.dtype,
+        )  # fmt: skip
 
         def generate(context: Any, build: ir.IRBuilder, _signature: Any, given: Any) -> Any:
-            a, a_at, a_row, a_sum, b, b_at, b_row, c, c_at, c_row, count, columns, add = given
+            *arrays, count, columns, add, factor = given
+            a, a_at, a_row, a_sum, b, b_at, b_row, c, c_at, c_row = arrays
             tile = Tile(build, context.get_value_type(kinds[0].dtype), rows, vectors, masked)
             x, y, z = (
                 tile.at(context.make_array(kind)(context, build, value=value).data, begin)
@@ -215,16 +220,16 @@ def _tile(rows: int, vectors: int, masked: bool) -> Any:
             )
             places = (x, a_row, a_sum), (y, b_row), (z, c_row)
             if not masked:
-                tile.write(*places, count, columns, add)
+                tile.write(*places, count, columns, add, factor)
                 return context.get_dummy_value()
             filled = build.icmp_signed("==", columns, INDEX(vectors * tile.lanes))
             with build.if_else(filled) as (whole_vectors, some_lanes):
                 with whole_vectors:
                     Tile(build, tile.number, rows, vectors, masked=False).write(
-                        *places, count, columns, add
+                        *places, count, columns, add, factor
                     )
                 with some_lanes:
-                    tile.write(*places, count, columns, add)
+                    tile.write(*places, count, columns, add, factor)
             return context.get_dummy_value()
 
         return signature, generate
@@ -238,15 +243,15 @@ def _panel(vectors: int, masked: bool) -> Any:
     most, two, one = (_tile(rows, vectors, masked) for rows in (m, 2, 1))
 
     @inlined
-    def panel(A, a, s, B, b, C, c, i, rows, j, columns, count, add):  # type: ignore[no-untyped-def]
+    def panel(A, a, s, B, b, C, c, i, rows, j, columns, count, add, factor):  # type: ignore[no-untyped-def]
         while rows - i >= m:
-            most(A, i * a, a, s, B, j, b, C, i * c + j, c, count, columns, add)
+            most(A, i * a, a, s, B, j, b, C, i * c + j, c, count, columns, add, factor)
             i += m
         while rows - i >= 2:
-            two(A, i * a, a, s, B, j, b, C, i * c + j, c, count, columns, add)
+            two(A, i * a, a, s, B, j, b, C, i * c + j, c, count, columns, add, factor)
             i += 2
         if rows - i >= 1:
-            one(A, i * a, a, s, B, j, b, C, i * c + j, c, count, columns, add)
+            one(A, i * a, a, s, B, j, b, C, i * c + j, c, count, columns, add, factor)
 
     return panel
 
@@ -258,14 +263,14 @@ def _product(lanes: int) -> Any:
     pair, single = _panel(2, masked=False), _panel(1, masked=True)
 
     @compiled
-    def product(A, a_row, a_sum, B, b_row, C, c_row, start, stop, columns, count, add):  # type: ignore[no-untyped-def]
+    def product(A, a_row, a_sum, B, b_row, C, c_row, start, stop, columns, count, add, factor):  # type: ignore[no-untyped-def]
         j = 0
         while columns - j >= 2 * lanes:
-            pair(A, a_row, a_sum, B, b_row, C, c_row, start, stop, j, 2 * lanes, count, add)
+            pair(A, a_row, a_sum, B, b_row, C, c_row, start, stop, j, 2 * lanes, count, add, factor)
             j += 2 * lanes
         while columns - j > 0:
             some = min(lanes, columns - j)
-            single(A, a_row, a_sum, B, b_row, C, c_row, start, stop, j, some, count, add)
+            single(A, a_row, a_sum, B, b_row, C, c_row, start, stop, j, some, count, add, factor)
             j += lanes
 
     return product

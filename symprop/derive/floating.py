@@ -32,6 +32,8 @@ class Floating:
         self.program = program
         made = changes(program)
         own = {c.after.target: c.after.value for c in made if c.before is None and not c.after.over}
+        self.brought = [c.after for c in made if c.before is None and c.after.over]
+        """Sums and maxima of which only the running form knows."""
         found = [change for change in made if change.before is not None]
         self.running = {c.before: _on_paper(c.after, own) for c in found}
         self.rules: dict[Symbol, dict[Rule, None]] = {}
@@ -49,10 +51,19 @@ class Floating:
         return layer_number(equation.origin.layer)
 
     def steps(self, told: Iterable[tuple[Block, Run | None]]) -> Iterator[Step]:
-        """A step for each tensor: the printed value equals the one that runs."""
+        """What is brought in; then a step for each tensor: the printed value equals the one that
+        runs.
+        """
+        for equation in self.brought:
+            yield self._definition(replace(equation, value=_on_paper(equation, {}).value))
         for block, run in told:
             for label in dict.fromkeys(equation.label for equation in block.equations):
                 yield self._step(label, run)
+
+    def _definition(self, equation: Equation) -> Step:
+        value = as_value([equation], equation.target)
+        inner = Step("definition", equation.target, value, detail="summary")
+        return replace(inner, origin=equation.origin, section=SECTION, steps=(inner,))
 
     def _step(self, label: Symbol, run: Run | None) -> Step:
         tensor, printed = self.program.by_label[label], self.program.defined[label]

@@ -101,6 +101,9 @@ class Teller:
                 yield Section(_general("Layer ", run), level=2)
             for step in found:
                 target = self.node(step.steps[0].before, run)
+                if step.rule == "definition":
+                    yield Formulas((Row(Line(target, "=", self.node(step.after, run))),))
+                    continue
                 caption = f"({step.number})" if step.number else ""
                 printed = Row(Line(target, "=", self.node(step.before, run)), caption)
                 running = Row(Line(None, "=", self.node(step.after, run)), note=step.reason)

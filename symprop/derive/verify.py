@@ -31,6 +31,7 @@ from symprop.equation import Equation, Recurrence, flat
 from symprop.errors import DerivationError, LoweringError
 from symprop.formula import Rate, Through, free_indices
 from symprop.passes import lower
+from symprop.passes.stabilize import stabilize
 from symprop.printers.matrix import Form, MatrixArrange
 from symprop.printers.structure import Call
 from symprop.program import Program
@@ -319,10 +320,14 @@ class Checker:
 
 
 def _everything(derivation: Derivation) -> Program:
-    """Forward pass, plain adjoint, the sums that the short form stores, and the update."""
+    """Forward pass, plain adjoint, the sums that the short form stores, those that the running form
+    brings in, and the update.
+    """
     raw, short = derivation.raw, derivation.short
     helpers = tuple(e for e in short.flat if e.label not in raw.by_label)
-    tensors = tuple(dict.fromkeys((*raw.tensors, *short.tensors)))
+    running = stabilize(short)
+    helpers += tuple(e for e in running.flat if e.label not in short.by_label)
+    tensors = tuple(dict.fromkeys((*raw.tensors, *running.tensors)))
     return Program(tensors, (*raw.equations, *helpers), (), raw.facts) + derivation.update
 
 

@@ -268,10 +268,32 @@ def candidates(value: Expr) -> Iterator[Expr]:
     """Equal forms of a value: in lowest terms, factored, as a sum of fractions."""
     if parts_of(value) > LARGEST:
         return
+    whole = _differences(value)
+    if whole:
+        back = {symbol: total for total, symbol in whole.items()}
+        yield from (form.xreplace(back) for form in candidates(value.xreplace(whole)))
     for form, meaning in views((value,)):
         (abstract,) = form
         for result in _rational_forms(abstract):
             yield positive_factors(result.xreplace(meaning))
+
+
+def _differences(value: Expr) -> dict[Expr, Symbol]:
+    """Sums of elements that stand more than once, if their elements stand nowhere else: (u − v)² is
+    not to be multiplied out.
+    """
+    found: dict[Expr, Symbol] = {}
+    for total in sorted(value.atoms(Add), key=str):
+        if all(_is_element(term.as_coeff_Mul()[1]) for term in total.args):
+            symbol = Symbol(f"d{len(found)}")
+            rest = value.xreplace({total: symbol, -total: -symbol})
+            if not {*accesses(rest)} & {*accesses(total)} and rest.count(symbol) > 1:
+                found |= {total: symbol, -total: -symbol}
+    return found
+
+
+def _is_element(value: Expr) -> bool:
+    return isinstance(value, (Indexed, Symbol)) and not value.is_integer
 
 
 @lru_cache(maxsize=16384)

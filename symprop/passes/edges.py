@@ -80,7 +80,7 @@ def _difference_of_quotient(node: Expr) -> Expr:
 
 
 def _common_difference(node: Expr) -> Expr:
-    """(u + v/a)·(1 − e^ca) = (a·u + v)·((1 − e^ca)/a), the last factor −c where a = 0."""
+    """(u + v/a)·(1 − e^ca) = (a·u + v)·((1 − e^ca)/a), the last factor −c near a = 0."""
     if not isinstance(node, Mul):
         return node
     for difference in node.args:
@@ -89,7 +89,7 @@ def _common_difference(node: Expr) -> Expr:
         if found is not None and part is not None:
             a, rate, value = found
             rest = node / difference / part * expand_mul(part * a)
-            return rest * Select(Equal(a, 0), rate, value / a)
+            return rest * Select(Greater(SMALL, Absolute(a)), rate, value / a)
     return node
 
 
@@ -183,7 +183,7 @@ EDGES = (
     Rule(
         "common difference",
         "(u + v/a)·(1 − exp(−a))",
-        "(a·u + v)·((1 − exp(−a))/a), the last factor 1 where a = 0",
+        "(a·u + v)·((1 − exp(−a))/a), the last factor 1 where |a| < 1e-30",
         "every a: 1/a overflows where 1 − exp(−a) underflows",
         _common_difference,
     ),

@@ -33,7 +33,6 @@ from sympy import (
 )
 
 from symprop.passes.algebra import LARGEST, effort, exponential_groups, leaves, parts_of
-from symprop.passes.functions import sech2
 from symprop.passes.rule import Rule
 from symprop.primitives import Absolute, GreaterEqual, Select
 from symprop.tensor import accesses
@@ -112,12 +111,12 @@ def _fraction(value: Expr) -> tuple[Expr, Expr]:
     return above, below
 
 
-def _by_sign(node: Expr) -> Expr:
+def by_sign(node: Expr) -> Expr:
     inside, outside = split(node)
     found = quotient_of(inside)
     if found is None:
         return node
-    form = _form_by_sign(found.above, found.below)
+    form = _formby_sign(found.above, found.below)
     if form is None:
         return node
     above, below = (
@@ -136,7 +135,7 @@ Branches = tuple[Expr, Expr]
 
 
 @lru_cache(maxsize=4096)
-def _form_by_sign(above: Expr, below: Expr) -> tuple[Branches, Branches] | None:
+def _formby_sign(above: Expr, below: Expr) -> tuple[Branches, Branches] | None:
     """Numerators and denominators for u ≥ 0 and u < 0; None where the denominator may cancel."""
     fixed, varying = _separated(factor(below))
     denominator = Poly(varying, E)
@@ -276,25 +275,6 @@ def _hyperbolic(node: Expr) -> Expr:
     return node.xreplace(above)
 
 
-def _rest_of_tangent(node: Expr, _targets: object = ()) -> Expr:
-    """c ± c·tanh u = 2c/(1 + e^∓2u), c − c·tanh² u = c/cosh² u, in a sum."""
-    if not isinstance(node, Add) or not node.args[0].is_number:
-        return node
-    number = node.args[0]
-    for term in node.args[1:]:
-        factor, power = term.as_coeff_Mul()
-        base, exponent = power.as_base_exp()
-        if not isinstance(base, tanh) or abs(factor) != abs(number):
-            continue
-        (u,) = base.args
-        if exponent == 1:
-            below = 1 + exp(-2 * factor / number * u)
-            return node - number - term + 2 * number * _by_sign(1 / below)
-        if exponent == 2 and factor == -number:
-            return node - number - term + number * sech2(u)
-    return node
-
-
 EXPONENTIALS = (
     Rule(
         "tanh of a logarithm",
@@ -329,17 +309,7 @@ EXPONENTIALS = (
         "1/(1 + exp(−u)) and other quotients of exponentials of u",
         "the same in exp(−|u|), apart for u ≥ 0 and u < 0",
         "every u: exp(u) overflows for u > 709 (88 in float32)",
-        _by_sign,
+        by_sign,
     ),
 )
 """The rules for quotients."""
-
-REST_OF_TANGENT = Rule(
-    "rest of a tangent",
-    "1 − tanh²(u), 1 ± tanh(u)",
-    "1/cosh²(u), 2/(1 + exp(∓2u))",
-    "every u: tanh(u) is rounded to ±1 for |u| > 19 (9 in float32)",
-    _rest_of_tangent,
-    "edge",
-)
-"""The rule for what tanh leaves of 1."""

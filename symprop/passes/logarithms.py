@@ -16,6 +16,7 @@ from sympy import (
     erf,
     exp,
     log,
+    tanh,
 )
 from sympy.codegen.cfunctions import expm1, log1p
 
@@ -118,6 +119,9 @@ def _of_product(node: Expr, argument: Expr) -> Expr:
 def _log_cosh(node: Expr) -> Expr:
     """log cosh u = |u| + log1p(e^−2|u|) − log 2; log1p(s²/(2 + 2s)), s = e^|u| − 1, for |u| < 1."""
     argument = _argument(node)
+    inverse = _inverse_square_of_cosh(argument)
+    if inverse is not None:
+        return -2 * _log_cosh(log(cosh(inverse)))
     found = None if argument is None else _cosh(argument)
     if found is None:
         return node
@@ -126,6 +130,15 @@ def _log_cosh(node: Expr) -> Expr:
     far = size + log1p(exp(-2 * size)) - log(2)
     value = Select(Greater(1, size), log1p(s**2 / (2 + 2 * s)), far)
     return value if factor == 1 else value + log(factor)
+
+
+def _inverse_square_of_cosh(argument: Expr | None) -> Expr | None:
+    """u of 1 − tanh² u."""
+    if isinstance(argument, Add) and len(argument.args) == 2 and argument.args[0] == 1:
+        base, power = (-argument.args[1]).as_base_exp()
+        if isinstance(base, tanh) and power == 2:
+            return base.args[0]
+    return None
 
 
 def _cosh(argument: Expr) -> tuple[Expr, Expr] | None:
@@ -151,6 +164,19 @@ def _of_sum(node: Expr) -> Expr:
     u, v = sorted(exponents, key=lambda e: (bool(e.is_number), str(e)))
     value = Maximum(u, v) + log1p(exp(-Absolute(u - v)))
     return value if factor == 1 else value + log(factor)
+
+
+def _less_argument(node: Expr) -> Expr:
+    """c·u − c·log(1 + eᵘ) = −c·log(1 + e^−u), in a sum."""
+    for term in node.args if isinstance(node, Add) else ():
+        factor, function = term.as_coeff_Mul()
+        argument = _argument(function)
+        if not isinstance(argument, Add) or len(argument.args) != 2 or argument.args[0] != 1:
+            continue
+        u = _exponent(argument.args[1])
+        if u is not None and -factor * u in node.args:
+            return node - term + factor * u + factor * log(1 + exp(-u))
+    return node
 
 
 def _exponent(term: Expr) -> Expr | None:
@@ -236,7 +262,7 @@ LOGARITHMS = (
     ),
     Rule(
         "log cosh",
-        "log(cosh(u))",
+        "log(cosh(u)), log(1 − tanh²(u)) = −2·log(cosh(u))",
         "|u| + log1p(exp(−2|u|)) − log(2); for |u| < 1 log1p(s²/(2 + 2s)), s = expm1(|u|)",
         "every u: cosh(u) overflows for |u| > 710 (89 in float32) and is rounded to 1 near 0",
         _log_cosh,
@@ -247,6 +273,13 @@ LOGARITHMS = (
         "u for u < −40",
         "every u: log(1 + exp(u)) underflows for u < −745 (−103 in float32)",
         _of_softplus,
+    ),
+    Rule(
+        "softplus less its argument",
+        "log(1 + exp(u)) − u",
+        "log(1 + exp(−u))",
+        "every u: the difference cancels for large u",
+        _less_argument,
     ),
     Rule(
         "logarithm of a sum of exponentials",

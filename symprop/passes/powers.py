@@ -4,13 +4,31 @@ way, and what cancels.
 
 from __future__ import annotations
 
-from sympy import Add, Expr, Integer, Mul, Poly, Pow, Rational, asinh, exp, log, sqrt
+from sympy import (
+    Add,
+    Expr,
+    Function,
+    Integer,
+    Mul,
+    Poly,
+    Pow,
+    Rational,
+    Symbol,
+    asinh,
+    exp,
+    log,
+    sqrt,
+)
 from sympy.codegen.cfunctions import log1p
 
 from symprop.passes.algebra import accesses_elements, exponential_groups
 from symprop.passes.rule import Rule
-from symprop.primitives import Absolute, Greater, GreaterEqual, Maximum, Minimum, Select
+from symprop.primitives import Absolute, Greater, GreaterEqual, Maximum, Minimum, Select, Sign
 from symprop.tensor import accesses
+
+HALF = Rational(1, 2)
+SIZE = Symbol("v", positive=True)
+"""What a polynomial is of."""
 
 
 def _scaled(total: Expr) -> tuple[Expr, Expr] | None:
@@ -50,7 +68,7 @@ def _largest(unit: Expr, low: Expr, high: Expr) -> Expr:
 def _logarithm(node: Expr) -> Expr:
     """log Σ c_k e^ku = m + log f; m + log1p(f − 1) where the ends have the factor 1."""
     total = node.args[0] if isinstance(node, log) else node
-    found = _scaled(total) if total != node and len(total.args) > 2 else None
+    found = _scaled(total) if total != node and _has_rates(total) else None
     if found is None:
         return node
     largest, rest = found
@@ -58,7 +76,19 @@ def _logarithm(node: Expr) -> Expr:
     if all(branch.as_coeff_Add()[0] == 1 for branch in branches):
         small = [branch - 1 for branch in branches]
         return largest + log1p(Select(rest.args[0], *small) if len(small) == 2 else small[0])
-    return largest + log(rest)
+    if len(branches) == 1:
+        return largest + log(rest)
+    return largest + Select(rest.args[0], *map(_log, branches))
+
+
+def _log(value: Expr) -> Expr:
+    number, rest = value.as_coeff_Add()
+    return log1p(rest) if number == 1 else log(value)
+
+
+def _has_rates(total: Expr) -> bool:
+    """Whether a sum has more than two terms, or two with different factors."""
+    return len(total.args) > 2 or len({term.as_coeff_Mul()[0] for term in total.args}) > 1
 
 
 def _power(node: Expr) -> Expr:
@@ -90,30 +120,123 @@ def _root_less_number(node: Expr) -> Expr:
     return node
 
 
+def _of_squares(node: Expr) -> Expr:
+    """log(c + u²) = 2·log|u| + log1p(c/u²) where |u| > 2¹⁶, for polynomials of u of high degree."""
+    argument = node.args[0] if isinstance(node, log) else Integer(0)
+    u = _argument(argument, argument) if isinstance(argument, Add) else None
+    if u is None or argument.has(Function) or not argument.is_polynomial(*accesses(u)):
+        return node
+    polynomial = Poly(argument.xreplace({u: SIZE}), SIZE)
+    degree, first = polynomial.degree(), polynomial.LC()
+    if degree < 2 or not _is_positive(polynomial) or not first.is_number:
+        return node
+    rest = Add(*(c / first * u ** (k - degree) for (k,), c in polynomial.terms()[1:]))
+    far = degree * log(Absolute(u)) + log(first) + log1p(rest)
+    near = log(argument.xreplace({u: Minimum(Absolute(u), 2**16)}))
+    return Select(Greater(Absolute(u), 2**16), far, near)
+
+
+def _sum_with_root(node: Expr) -> Expr:
+    """u + √(u² + c) = c/(√(u² + c) − u) for u < 0, u − √(u² + c) likewise for u > 0."""
+    if not isinstance(node, Add) or len(node.args) != 2:
+        return node
+    for root, other in (node.args, node.args[::-1]):
+        factor, power = root.as_coeff_Mul()
+        if not (isinstance(power, Pow) and power.exp == Rational(1, 2) and power.base.is_Add):
+            continue
+        number, square = power.base.as_coeff_Add()
+        if number.is_positive and accesses_elements(other) and other**2 == factor**2 * square:
+            sign = factor / abs(factor)
+            apart = root + sign * Maximum(-sign * other, 0)
+            together = root + sign * Maximum(sign * other, 0)
+            return Select(Greater(0, sign * other), factor**2 * number / apart, together)
+    return node
+
+
+def _root_of_product(node: Expr) -> Expr:
+    """√(u²·v) = |u|·√v, v > 0; u/√(u²·v) = sign(u)/√v."""
+    for part in Mul.make_args(node):
+        if not (isinstance(part, Pow) and abs(part.exp) == HALF and part.base.is_Mul):
+            continue
+        for square in part.base.args:
+            base, power = square.as_base_exp()
+            v = part.base / square
+            read = accesses(v)
+            if power != 2 or len(read) != 1 or not v.is_polynomial(*read):
+                continue
+            if _is_positive(Poly(v, *read)):
+                rest, root = node / part, v**part.exp
+                if part.exp.is_negative and base in Mul.make_args(rest):
+                    return rest / base * Sign(base) * root
+                return rest * Absolute(base) ** (2 * part.exp) * root
+    return node
+
+
 def _quotient(node: Expr, _targets: object = ()) -> Expr:
     """c·uᵏ/(1 + uⁿ) and the like by powers of 1/u where |u| > 1, so that nothing overflows."""
     if not isinstance(node, Mul):
         return node
     for below in node.args:
-        if not (isinstance(below, Pow) and below.exp.is_Integer and below.exp.is_negative):
-            continue
-        read = accesses(below.base)
-        if len(read) != 1 or not below.base.is_Add or not below.base.is_polynomial(*read):
-            continue
-        (u,) = read
-        polynomial = Poly(below.base, u)
-        power, degree = node.as_powers_dict().get(u, Integer(0)), polynomial.degree()
-        if degree >= 2 and power.is_positive and _is_positive(polynomial):
-            least = power + degree * below.exp
-            turned = Add(*(c * u ** (k - degree) for (k,), c in polynomial.terms()))
-            far = u**least * turned**below.exp
-            return node / below / u**power * Select(Greater(Absolute(u), 1), far, u**power * below)
+        if isinstance(below, Pow) and below.exp.is_Integer and below.exp.is_negative:
+            found = _turned(node, below)
+            if found is not None:
+                return found
     return node
 
 
-def _is_positive(polynomial: Poly) -> bool:
-    """Whether a polynomial has even powers only, with positive factors."""
-    return all(k % 2 == 0 and c.is_positive for (k,), c in polynomial.terms())
+def _turned(node: Mul, below: Expr) -> Expr | None:
+    """The factors of a product that are polynomials of u, or of |u|, by powers of its inverse."""
+    u = _argument(node, below)
+    if u is None:
+        return None
+    unit = Absolute(u) if node.has(Absolute(u)) else u
+    found = {part: p for part in node.args if (p := _polynomial(part, u, unit)) is not None}
+    if below not in found or not _is_positive(found[below][0], even=unit == u):
+        return None
+    degrees = [polynomial.degree() * power for polynomial, power in found.values()]
+    if max(degrees) < 1 or (min(degrees) > -2 and max(degrees) < 2):
+        return None
+    odd = unit != u and node.as_powers_dict().get(u, Integer(0)) % 2
+    far = Mul(*(_by_inverse(polynomial, unit) ** power for polynomial, power in found.values()))
+    near, scale = Mul(*found), unit ** sum(degrees) * (u / unit if odd else 1)
+    return node / near * Select(Greater(Absolute(u), 1), scale * far, near)
+
+
+def _argument(node: Expr, below: Expr) -> Expr | None:
+    """The element that a polynomial is of, or the difference of elements."""
+    read = accesses(below)
+    if len(read) == 1:
+        return read[0]
+    for total in sorted(below.atoms(Add), key=str):
+        linear = all(abs(term) in map(abs, read) for term in total.args)
+        if linear and not accesses_elements(below.xreplace({total: Integer(2)})):
+            return total
+    return None
+
+
+def _polynomial(part: Expr, u: Expr, unit: Expr) -> tuple[Poly, int] | None:
+    """A factor as a polynomial of |u| or u, to a power; a power of u itself as that of |u|."""
+    base, power = part.as_base_exp()
+    size = SIZE
+    if not power.is_Integer or not accesses_elements(part):
+        return None
+    if unit != u and base != u:
+        base = base.xreplace({unit: size, u**2: size**2})
+    else:
+        base = base.xreplace({u: size})
+    if not base.is_polynomial(size) or base.free_symbols != {size}:
+        return None
+    return Poly(base, size), int(power)
+
+
+def _by_inverse(polynomial: Poly, unit: Expr) -> Expr:
+    """P(u)/uⁿ, n the degree of P."""
+    return Add(*(c * unit ** (k - polynomial.degree()) for (k,), c in polynomial.terms()))
+
+
+def _is_positive(polynomial: Poly, even: bool = True) -> bool:
+    """Whether a polynomial has positive factors only; with ``even``, of even powers."""
+    return all((k % 2 == 0 or not even) and c.is_positive for (k,), c in polynomial.terms())
 
 
 def _hyperbolic_inverse(node: Expr) -> Expr:
@@ -156,9 +279,30 @@ POWERS = (
         _root_less_number,
     ),
     Rule(
+        "logarithm of a polynomial",
+        "log(1 + u²)",
+        "2·log|u| + log1p(1/u²) for |u| > 2¹⁶",
+        "every u: u² overflows for |u| > 1.3e154 (1.8e19 in float32)",
+        _of_squares,
+    ),
+    Rule(
+        "root of a product",
+        "√(u²·v), u/√(u²·v), v > 0",
+        "|u|·√v, sign(u)/√v",
+        "every u: the product overflows, or underflows to 0",
+        _root_of_product,
+    ),
+    Rule(
+        "sum with a root",
+        "u + √(u² + c), u − √(u² + c)",
+        "c/(√(u² + c) ∓ u) where the terms have opposite signs",
+        "every u: the sum cancels for large |u|",
+        _sum_with_root,
+    ),
+    Rule(
         "quotient of polynomials",
-        "u²/(1 + u²)",
-        "1/(1 + u⁻²) where |u| > 1",
+        "u²/(1 + u²), u·(2 + |u|)/(1 + |u|)²",
+        "1/(1 + u⁻²), … by powers of 1/u where |u| > 1",
         "every u: ∞/∞ for |u| > 1.3e154 (1.8e19 in float32)",
         _quotient,
         "edge",

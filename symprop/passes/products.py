@@ -7,10 +7,12 @@ from sympy import Add, Expr, Integer, Mul, Pow, exp
 from symprop.passes.algebra import accesses_elements
 from symprop.passes.functions import decimal, erfc, erfc_product, exp_product, sech2
 from symprop.passes.rule import Rule
-from symprop.primitives import Absolute, Equal, Select
+from symprop.primitives import Absolute, Equal, Greater, Select
 from symprop.tensor import accesses
 
 Elements = frozenset[Expr]
+VANISHED = 10**6
+"""exp(−u) is 0 from here on, multiplied by any power of u too."""
 
 
 def _exact_product(node: Expr, _targets: Elements = frozenset()) -> Expr:
@@ -27,8 +29,16 @@ def _exact_product(node: Expr, _targets: Elements = frozenset()) -> Expr:
             weight = Mul(*(p for p in node.args if p != part and _is_weight(p, read)))
             if accesses_elements(weight):
                 weight *= node.as_coeff_Mul()[0]
-                return node / part / weight * part.func(weight, *part.args[1:])
+                value = node / part / weight * part.func(weight, *part.args[1:])
+                product = Mul(*part.args[1:])
+                vast = isinstance(part, exp_product) and _may_overflow(weight)
+                return Select(Greater(-VANISHED, product), Integer(0), value) if vast else value
     return node
+
+
+def _may_overflow(weight: Expr) -> bool:
+    """Whether a polynomial has a power of an element."""
+    return any(accesses_elements(power) for power in weight.atoms(Pow))
 
 
 def _is_weight(part: Expr, read: set[Expr]) -> bool:
@@ -76,7 +86,7 @@ def _vanishing(node: Expr, _targets: Elements = frozenset()) -> Expr:
         rest = node / part
         if (
             isinstance(part, sech2)
-            and rest.has(Pow, Add)
+            and rest.has(Pow, Add, exp)
             and set(accesses(rest)) & set(accesses(part))
         ):
             return Select(Equal(part, 0), Integer(0), node)

@@ -17,6 +17,7 @@ from sympy import Add, Expr, Function, Mul, Pow, Symbol, exp, tanh
 from symprop.equation import Equation
 from symprop.passes.rewrite import Stored, bind, replaced, stored_value
 from symprop.passes.rule import Rule
+from symprop.passes.tangents import rest_of_tangent
 from symprop.primitives import Select
 from symprop.program import Program
 from symprop.tensor import Tensor, accesses, label_of, subscripts_of
@@ -83,7 +84,13 @@ def _of(value: Expr, function: Any, taken: Taken) -> Expr | None:
         if choice.args[0] in taken:
             value = value.xreplace({choice: choice.args[1 if taken[choice.args[0]] else 2]})
     functions = {type(part) for part in value.atoms(Function)}
-    return value if function in functions and functions <= {exp, tanh} else None
+    computed = function in functions or (function is exp and _leaves_rest(value))
+    return value if computed and functions <= {exp, tanh} else None
+
+
+def _leaves_rest(value: Expr) -> bool:
+    """Whether a value is c ± c·tanh u, which is computed from exponentials."""
+    return any(rest_of_tangent(total) != total for total in value.atoms(Add))
 
 
 def saturated(program: Program, function: Any) -> Program:

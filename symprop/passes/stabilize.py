@@ -15,15 +15,24 @@ from sympy import Add, Expr, Function, Mul, Pow, Symbol, exp, log
 from symprop.equation import Equation
 from symprop.passes.algebra import overflows, tidy
 from symprop.passes.edges import EDGES, GUARDS
-from symprop.passes.exponentials import EXPONENTIALS, REST_OF_TANGENT
+from symprop.passes.exponentials import EXPONENTIALS
+from symprop.passes.inverses import INVERSE
 from symprop.passes.logarithms import LOGARITHMS
+from symprop.passes.others import OTHERS
 from symprop.passes.powers import POWERS
 from symprop.passes.products import PRODUCTS
 from symprop.passes.rewrite import Stored, replaced, stored_value
 from symprop.passes.rule import Rule
 from symprop.passes.saturation import SATURATED_TANGENT, SATURATION
+from symprop.passes.series import NEAR_ZERO
 from symprop.passes.shift import SHIFT
 from symprop.passes.tails import TAILS
+from symprop.passes.tangents import (
+    HALF_ANGLE,
+    LOGARITHM_OF_TANGENT,
+    REST_OF_TANGENT,
+    SLOPE_OF_LOGARITHM,
+)
 from symprop.primitives import Minimum
 from symprop.program import Program
 from symprop.tensor import accesses, label_of
@@ -41,9 +50,15 @@ def _without_overflow(value: Expr) -> Expr:
 
 RULES: tuple[Rule, ...] = (
     SHIFT,
+    OTHERS,
     SATURATION,
+    INVERSE,
+    NEAR_ZERO,
     *TAILS,
     *POWERS,
+    LOGARITHM_OF_TANGENT,
+    SLOPE_OF_LOGARITHM,
+    HALF_ANGLE,
     *LOGARITHMS[:-1],
     *EXPONENTIALS,
     Rule(
@@ -100,10 +115,10 @@ def changes(program: Program, rules: Iterable[Rule] = RULES) -> tuple[Change, ..
     rules = tuple(rules)
     whole, first = _as_a_whole(program, rules)
     rewritten = {place: (after, fired) for place, after, fired in _changes(whole, rules)}
-    before, found = list(program.flat), []
+    before, found = iter(program.flat), []
     for place, equation in enumerate(whole.flat):
         known = equation.label in program.by_label
-        original = before.pop(0) if known else None
+        original = next(e for e in before if e.label == equation.label) if known else None
         after, fired = rewritten.get(place, (equation, ()))
         if after != original:
             found.append(

@@ -1,0 +1,61 @@
+"""What a stored value loses, and what reads it can still tell from its definition."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sympy import Add, Expr, Mul, Pow, Symbol, exp
+
+from symprop.passes.rewrite import Stored, bind
+from symprop.passes.rule import Rule
+from symprop.tensor import accesses, label_of
+
+
+def without_stored(value: Expr, stored: Mapping[Symbol, Stored]) -> Expr:
+    """z − a, where a = z − v is stored, as v; z·a, where a = v/z is stored."""
+    changed = {}
+    for total in value.atoms(Add):
+        for term in total.args:
+            number, access = term.as_coeff_Mul()
+            inner = _definition(access, stored)
+            if inner is None or not inner.is_Add:
+                continue
+            opened = total - term + Add(*(number * part for part in inner.args))
+            if len(Add.make_args(opened)) < len(total.args) + len(inner.args) - 2:
+                changed[total] = opened
+    for product in value.atoms(Mul):
+        for part in product.args:
+            access, power = part.as_base_exp()
+            inner = _definition(access, stored)
+            if inner is not None and inner.is_Mul and power.is_Integer and power.is_positive:
+                below = [p.base for p in inner.args if isinstance(p, Pow) and p.exp == -1]
+                if any(base**power in product.args for base in below):
+                    changed[product] = product / part * inner**power
+            elif isinstance(inner, exp) and inner.args[0].has(exp) and _has_exponential(product):
+                powers = [factor for factor in product.args if isinstance(factor, exp)]
+                rest = product / part / Mul(*powers)
+                exponent = Add(*(factor.args[0] for factor in powers))
+                changed[product] = rest * exp(exponent + power * inner.args[0])
+    return value.xreplace(changed) if changed else value
+
+
+def _has_exponential(product: Expr) -> bool:
+    return any(isinstance(part, exp) for part in product.args)
+
+
+def _definition(access: Expr, stored: Mapping[Symbol, Stored]) -> Expr | None:
+    """What an element is computed from."""
+    definition = stored.get(label_of(access)) if access in accesses(access) else None
+    names = bind(definition.target, access) if definition else None
+    return definition.value.xreplace(names) if definition and names is not None else None
+
+
+INVERSE = Rule(
+    "inverse of what is stored",
+    "u − a, where a = u − v is stored; u·a, where a = v/u is; exp(u)·a, where a = exp(−v) is",
+    "v; exp(u − v)",
+    "every u: v is rounded away in u − v, u·a and exp(u)·a may be 0·∞",
+    without_stored,
+    "stored",
+)
+"""The rule for what a stored sum has lost."""
