@@ -130,20 +130,36 @@ def read(path: Path) -> bytes:
         return file.read(found.st_size)
 
 
-def check_folder(path: Path) -> None:
-    """Refuse a file in a folder that is not there."""
+def check_place(path: Path) -> None:
+    """Refuse a path at which no file can be written: one is begun, and removed."""
+    _check_path(path)
+    beside = _beside(path)
+    with _alone(beside):
+        if flock is not None:
+            beside.unlink()
+    if flock is None:
+        beside.unlink()
+
+
+def _beside(path: Path) -> Path:
+    """What is written before it takes the place of a file."""
+    return path.with_name(f".{path.name}.tmp")
+
+
+def _check_path(path: Path) -> None:
+    """Refuse a folder, and a file in a folder that is not there."""
     if not path.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "its folder does not exist", str(path))
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "expected a file, this is a folder", str(path))
 
 
 def write(path: Path, parts: list[bytes]) -> None:
     """Replace a file at once: whenever the process or the machine stops, the old or the new one is
     there whole.
     """
-    check_folder(path)
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, "expected a file, this is a folder", str(path))
-    beside = path.with_name(f".{path.name}.tmp")
+    _check_path(path)
+    beside = _beside(path)
     with _alone(beside) as file:
         try:
             for part in parts:

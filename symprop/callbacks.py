@@ -62,8 +62,22 @@ def callback_list(given: Any, measured: Collection[str]) -> tuple[Callback, ...]
 
 
 def states(callbacks: tuple[Callback, ...]) -> tuple[tuple[str, State], ...]:
-    """The class's name and the state of each."""
-    return tuple((type(c).__name__, dict(getattr(c, "state", dict)())) for c in callbacks)
+    """The class's name and the state of each.
+
+    Raises ArgumentTypeError for a state that no file can hold.
+    """
+    return tuple((type(c).__name__, _state(c)) for c in callbacks)
+
+
+def _state(callback: Callback) -> State:
+    state = dict(getattr(callback, "state", dict)())
+    for name, value in state.items():
+        if value is not None and not isinstance(value, (bool, int, float, str, np.ndarray)):
+            raise ArgumentTypeError(
+                f"callbacks: {type(callback).__name__}.state(): {name!r}: expected a number, text, "
+                f"None or an array, got {type(value).__name__}"
+            )
+    return state
 
 
 @constructed_by_name

@@ -18,26 +18,18 @@ from symprop.settings import setting
 
 
 def rates_of(optimizer: Optimizer, values: Mapping[str, Array], done: int, ahead: int) -> Array:
-    """The learning rates of batches ``ahead``, after that of now for each that is ``done``; none
-    where there is no learning rate.
-
-    Raises as ``rates_ahead``.
-    """
-    found = rates_ahead(optimizer, values, ahead)
-    return np.concatenate([np.full(done, current_rate(values)), found]) if RATE in values else found
-
-
-def rates_ahead(optimizer: Optimizer, values: Mapping[str, Array], count: int) -> Array:
-    """The learning rates of so many batches from now on; none where there is no learning rate.
+    """The learning rates of so many batches ``done`` and ``ahead``; none where there is no learning
+    rate. Those done are found anew, so that a fit that was cut records what a whole one does.
 
     Raises ArgumentError for a rate that is negative or not finite, naming its step,
     ArgumentTypeError for what is no number.
     """
+    count = done + ahead
     given = getattr(optimizer, "learning_rate", None)
     formula = formula_of(given)
     if formula is None and not takes_numbers(given):
         return np.full(count, current_rate(values)) if RATE in values else NO_RATES
-    first = int(values[COUNT])
+    first = int(values[COUNT]) - done
     if formula is None:
         found = np.fromiter(_called(given, first, count), np.float64, count)
     else:

@@ -131,6 +131,8 @@ METRICS: dict[str, Metric] = {
     "r2": r2,
 }
 """The metrics by name; ``top_3`` and the like are ``top_k`` with that k."""
+RECORDED = ("loss", "learning_rate")
+"""What every record of a history has under its own name."""
 LARGER_IS_BETTER = r"accuracy|top_(k|\d+)|r2"
 
 
@@ -164,7 +166,7 @@ def metric_functions(given: Any, labels: Labels) -> dict[str, Metric]:
     pairs = given.items() if isinstance(given, Mapping) else ((_name(m), m) for m in given)
     found: dict[str, Metric] = {}
     for name, metric in pairs:
-        if name in found or name == "loss" or str(name).startswith("validation_"):
+        if name in found or name in RECORDED or str(name).startswith("validation_"):
             raise ArgumentError(f"metrics: the name {name!r} is taken; give each its own")
         found[str(name)] = _function(metric, labels)
     return found

@@ -27,7 +27,7 @@ from symprop.activations import (
     Softmax,
     activation,
 )
-from symprop.archive import check_folder, packed, read, unpacked, write
+from symprop.archive import check_place, packed, read, unpacked, write
 from symprop.backends import Array
 from symprop.backends.memory import copied
 from symprop.cut import Cut, Progress
@@ -199,7 +199,7 @@ def checkpoints(model: Model, path: Any, every: Any) -> tuple[Callable[[], None]
             raise ArgumentError("every: says how often to save; give checkpoint=, too")
         return None, 0
     _declaration(model)
-    check_folder(Path(path))
+    check_place(Path(path))
     return lambda: model.save(path), 0 if every is None else positive_integer("every", every)
 
 
@@ -221,7 +221,7 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
     """Write a model to a file, which is replaced only when all is written.
 
     Raises ArgumentTypeError for a layer, loss or optimizer of a class that is not symprop's, or for
-    a callback's state that is no number, text or array; OSError as usual.
+    an array in a callback's state of a type that has no place in a file; OSError as usual.
     """
     progress = model.progress
     arrays = {f"values/{label}": array for label, array in model.values.items()}
@@ -255,13 +255,8 @@ def _apart(state: Mapping[str, Any], prefix: str, arrays: dict[str, Array]) -> d
     for name, value in state.items():
         if isinstance(value, np.ndarray):
             arrays[f"{prefix}{name}"] = value
-        elif value is None or isinstance(value, (bool, int, float, str)):
-            found[str(name)] = value
         else:
-            raise ArgumentTypeError(
-                f"save: a callback's state {name!r}: expected a number, text, None or an array, "
-                f"got {type(value).__name__}"
-            )
+            found[str(name)] = value
     return found
 
 

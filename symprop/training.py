@@ -222,6 +222,8 @@ class Course:
                 self._train_on(plan, model, group, moment)
                 records = self._finish(plan, model, group)
                 left -= len(records)
+                if plan.checkpoint and not plan.every and left and not model.stop_training:
+                    plan.checkpoint()  # that of the last epoch has what callbacks do at the end
                 for record in records:
                     bar.show(record)
         except DivergenceError:
@@ -256,8 +258,8 @@ class Course:
                 callback.restore(cut.callbacks[number][1])
             else:
                 getattr(callback, "on_fit_begin", _nothing)(model)
-        model.stop_training = False
         cut = replace(cut, callbacks=states(plan.callbacks))
+        model.stop_training = False
         self._history, self._progress = history, replace(self._progress, cut=cut)
         self._recorder = recorder
         if recorder is not None and not given:
@@ -372,8 +374,6 @@ class Course:
         progress = Progress(epoch, step, group.cut.between_epochs(plan.callbacks))
         self._history.records[group.records :] = records
         self._progress, self._group = progress, None
-        if plan.checkpoint and not plan.every:
-            plan.checkpoint()
         return records
 
 

@@ -200,3 +200,22 @@ def test_a_function_of_numbers_cannot_be_saved(tmp_path):
         ArgumentTypeError, match="save: cannot store the function branching: a file"
     ):
         model.save(tmp_path / "model.npz")
+
+
+def test_a_fit_cut_after_an_epochs_last_batch_records_the_rate_that_a_whole_one_does(tmp_path):
+    x, y = draw(1, 6, 2), draw(2, 6, 1)
+    network = Network([Dense(1)], inputs=2, loss="mse")
+    whole, model = (network.compile(SGD(1 / (3 + t)), backend="numpy") for _ in range(2))
+    whole.fit(x, y, 2, 3, validation=0.5)
+    files, save = [], model.save
+
+    def kept(path):
+        save(path)
+        files.append(path.read_bytes())
+
+    model.save = kept
+    model.fit(x, y, 2, 3, validation=0.5, checkpoint=tmp_path / "m", every=1)
+    (tmp_path / "m").write_bytes(files[0])
+    loaded = load(tmp_path / "m")
+    assert (loaded.epoch, loaded.step) == (0, 1)
+    assert loaded.fit(x, y, 2, 3, validation=0.5) == whole.history

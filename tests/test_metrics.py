@@ -89,6 +89,7 @@ def test_two_classes_are_told_by_the_middle(labels, y, predicted, expected):
         (lambda: metric_functions(lambda y, p: 0, ""), ArgumentTypeError, "write a dict"),
         (lambda: metric_functions(["mae", "mae"], ""), ArgumentError, "name 'mae' is taken"),
         (lambda: metric_functions({"loss": "mae"}, ""), ArgumentError, "name 'loss' is taken"),
+        (lambda: metric_functions({"learning_rate": "mae"}, ""), ArgumentError, "is taken"),
         (lambda: line().confusion_matrix([[1.0]], [1.0]), ArgumentError, "are no classes"),
     ],
 )

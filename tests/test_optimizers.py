@@ -159,6 +159,18 @@ def test_a_setting_that_is_no_number_is_refused(given):
         SGD(given)
 
 
+def test_nesterov_is_a_flag():
+    with pytest.raises(ArgumentTypeError, match="SGD: nesterov: expected True or False, got 'no'"):
+        SGD(0.1, momentum=0.9, nesterov="no")
+
+
+def test_bias_correction_keeps_its_digits_in_float32():
+    """1 − β for β near 1, where β rounded to float32 is another number."""
+    model = network().compile(Adam(0.01, beta_2=0.99999), dtype="float32")
+    model.fit(draw(3, 20, 2), draw(4, 20, 2))
+    np.testing.assert_allclose(np.abs(model.parameters["b1"]), 0.01, rtol=1e-5)
+
+
 @pytest.mark.parametrize("given", [np.float32(0.5), np.float64(0.5), fractions.Fraction(1, 2), 1])
 def test_any_real_number_is_a_setting(given):
     network().update(SGD(given))

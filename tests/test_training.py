@@ -88,6 +88,28 @@ def test_loaded_checkpoint_goes_on_bit_for_bit(tmp_path, backend, every, saves, 
     assert (whole.epoch, whole.step) == (len(whole.history), 5 * len(whole.history))
 
 
+def test_no_checkpoint_is_of_a_fit_that_is_over_but_for_its_end(tmp_path):
+    """A process that is killed right after any save goes on to the best parameters."""
+    settings = {"validation": 0.2, "batch_size": 8}
+    whole, model, files = classifier(), classifier(), []
+    whole.fit(X, CLASSES, EPOCHS, callbacks=stopping(), **settings)
+    save = model.save
+
+    def kept(path):
+        save(path)
+        files.append(path.read_bytes())
+
+    model.save = kept
+    model.fit(X, CLASSES, EPOCHS, callbacks=stopping(), checkpoint=tmp_path / "m", **settings)
+    assert len(files) == len(whole.history)
+    for content in files:
+        (tmp_path / "m").write_bytes(content)
+        loaded = load(tmp_path / "m")
+        if not loaded.stop_training and loaded.epoch < EPOCHS:
+            loaded.fit(X, CLASSES, EPOCHS - loaded.epoch, callbacks=stopping(), **settings)
+        assert everything(loaded) == everything(whole)
+
+
 def test_a_finished_fit_is_not_gone_on_with(tmp_path, backend):
     model = classifier(backend=backend)
     model.fit(X, CLASSES, 2, checkpoint=tmp_path / "m")
@@ -293,6 +315,10 @@ def test_settings_of_a_checkpoint_are_checked_before_anything_changes(tmp_path):
         model.fit(X, CLASSES, checkpoint=tmp_path / "m", every=0)
     with pytest.raises(FileNotFoundError, match="its folder does not exist"):
         model.fit(X, CLASSES, checkpoint=tmp_path / "none" / "m")
+    with pytest.raises(IsADirectoryError, match="expected a file, this is a folder"):
+        model.fit(X, CLASSES, checkpoint=tmp_path)
+    with pytest.raises(OSError, match="name too long"):
+        model.fit(X, CLASSES, checkpoint=tmp_path / ("m" * 255))
     assert everything(model) == before
     assert list(tmp_path.iterdir()) == []
 
@@ -305,8 +331,12 @@ def test_a_state_that_no_file_can_hold_is_told(tmp_path):
         def state(self):
             return {"model": object()}
 
-    with raises(ArgumentTypeError, "save: a callback's state 'model': expected a number, text"):
-        classifier().fit(X, CLASSES, callbacks=Remembers(), checkpoint=tmp_path / "m")
+    model = classifier()
+    before = everything(model)
+    words = "callbacks: Remembers.state(): 'model': expected a number, text"
+    with raises(ArgumentTypeError, words):
+        model.fit(X, CLASSES, callbacks=Remembers(), checkpoint=tmp_path / "m")
+    assert everything(model) == before
 
 
 # --- numbers that stop being finite -----------------------------------------------------------

@@ -8,6 +8,7 @@ from sympy import Expr
 
 from symprop.arguments import constructed_by_name
 from symprop.errors import ArgumentError
+from symprop.layers.base import flag
 from symprop.optimizers.base import Descent
 from symprop.scope import Scope
 from symprop.settings import exact
@@ -50,6 +51,7 @@ class SGD(Descent):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check("momentum", 0, 1, included=True)
+        object.__setattr__(self, "nesterov", flag("SGD: nesterov", self.nesterov))
         if self.nesterov and not self.momentum:
             raise ArgumentError("SGD: nesterov=True needs a momentum above 0, got momentum=0")
 

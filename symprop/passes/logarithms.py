@@ -21,6 +21,7 @@ from sympy import (
 from sympy.codegen.cfunctions import expm1, log1p
 
 from symprop.passes.exponentials import E, quotient_of
+from symprop.passes.functions import decimal
 from symprop.passes.rewrite import Stored, bind
 from symprop.passes.rule import Rule
 from symprop.passes.tails import of_tail
@@ -219,7 +220,9 @@ def _log1p(node: Expr) -> Expr:
 
 
 def _expm1(node: Expr) -> Expr:
-    """c·eᵘ − c = c·expm1 u in a sum, where βᵗ is e^(t log β)."""
+    """c·eᵘ − c = c·expm1 u in a sum, where βᵗ is e^(t log β); β near 1, rounded, has another
+    logarithm.
+    """
     if not isinstance(node, Add) or not node.args[0].is_number:
         return node
     number, *terms = node.args
@@ -228,7 +231,7 @@ def _expm1(node: Expr) -> Expr:
         if isinstance(power, exp):
             return node - number - term - number * expm1(power.args[0])
         if isinstance(power, Pow) and power.base.is_positive and accesses(power.exp):
-            return node - number - term - number * expm1(power.exp * log(power.base))
+            return node - number - term - number * expm1(power.exp * decimal(log(power.base)))
     return node
 
 
