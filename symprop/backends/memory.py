@@ -7,10 +7,7 @@ over several would meet in the same lines of the nearest cache.
 
 from __future__ import annotations
 
-import mmap
-import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -23,10 +20,6 @@ from symprop.steps import Rows, Schedule, Step, touched
 from symprop.tensor import Tensor
 
 LINE, PAGE = 64, 4096
-HUGE = 1 << 21
-"""Bytes of a huge page: in memory of at least so many, a processor would look up addresses most of
-the time if the system had given it in small pages.
-"""
 GAP = 5 * LINE
 """Bytes between arrays: an odd number of cache lines."""
 
@@ -115,21 +108,10 @@ def _free(placed: list[tuple[int, int, Life]], life: Life, size: int) -> int:
 
 
 def aligned(size: int) -> Array:
-    """So many bytes that begin at a page, many of them at a huge page."""
-    page = HUGE if size >= HUGE else PAGE
-    memory = _piece(size + page)
-    start = -memory.ctypes.data % page
+    """So many bytes that begin at a page."""
+    memory = np.empty(size + PAGE, np.uint8)
+    start = -memory.ctypes.data % PAGE
     return memory[start : start + size]
-
-
-def _piece(size: int) -> Array:
-    """So many bytes; of many, those that are never written to take no memory."""
-    if sys.platform != "linux" or size < 2 * HUGE:
-        return np.empty(size, np.uint8)
-    mapped = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    with suppress(OSError):  # of a system without huge pages
-        mapped.madvise(mmap.MADV_HUGEPAGE)
-    return np.frombuffer(mapped, np.uint8)
 
 
 def copied(array: Array) -> Array:

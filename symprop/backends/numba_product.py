@@ -26,6 +26,7 @@ from symprop.backends.numba_vector import (
     LANES,
     call_llvm,
     lane_mask,
+    prefetch,
     read,
     splat,
     vector_bytes,
@@ -85,6 +86,8 @@ class Tile:
         as long as LATENCY others.
         """
         build, masks = self.build, self.masks(columns)
+        with build.if_then(add):
+            self._expect(c)
         sets = [self._zeros() for _ in range(max(1, LATENCY // (self.rows * self.vectors)))]
         starts = [self.at(a[0], build.mul(a[1], INDEX(i))) for i in range(self.rows)]
         whole = build.and_(count, INDEX(-len(sets)))
@@ -101,6 +104,13 @@ class Tile:
                 self._put(sums, c, masks, splat(build, factor, self.lanes))
             with new:
                 self._put(sums, c, masks)
+
+    def _expect(self, c: Any) -> None:
+        """Let what the sums are added to be fetched meanwhile: it may be far away."""
+        for i in range(self.rows):
+            row = self.at(c[0], self.build.mul(c[1], INDEX(i)))
+            for n in range(self.vectors):
+                prefetch(self.build, self.at(row, n * self.lanes))
 
     def _zeros(self) -> list[list[Any]]:
         """Places for the sums, which LLVM makes registers of."""

@@ -204,3 +204,11 @@ def write(build: ir.IRBuilder, value: Any, place: Any, mask: Any = None) -> None
         f"llvm.masked.store.{suffix(kind)}.p0",
     )
     build.call(function, given)
+
+
+def prefetch(build: ir.IRBuilder, place: Any) -> None:
+    """Ask for the cache line of a place, which will be written."""
+    line = ir.IntType(8).as_pointer()
+    given = (build.bitcast(place, line), *(ir.IntType(32)(n) for n in (1, 3, 1)))
+    kind = ir.FunctionType(ir.VoidType(), [value.type for value in given])
+    build.call(cgutils.get_or_insert_function(build.module, kind, "llvm.prefetch.p0"), given)
