@@ -208,6 +208,23 @@ def _function_hint(given: Any) -> str:
     return f'; write sympy.{given.__name__}(z) with z = sympy.Symbol("z")'
 
 
+ELSEWHERE = {
+    "bce": "binary_cross_entropy",
+    "binary_crossentropy": "binary_cross_entropy",
+    "categorical_crossentropy": "cross_entropy",
+    "crossentropy": "cross_entropy",
+    "l1": "mae",
+    "logcosh": "log_cosh",
+    "mean_absolute_error": "mae",
+    "mean_squared_error": "mse",
+    "nll": "cross_entropy",
+    "smooth_l1": "huber",
+    "sparse_categorical_crossentropy": "cross_entropy",
+    "swish": "silu",
+}
+"""What other libraries call by names that are not near the ones here."""
+
+
 def known_name(kind: str, given: str, known: Iterable[str], symbols: str = "") -> str:
     """The given name if it is known, else an UnknownNameError with the nearest one.
 
@@ -220,7 +237,8 @@ def known_name(kind: str, given: str, known: Iterable[str], symbols: str = "") -
         return given
     lowered = {name.lower(): name for name in names}
     near = difflib.get_close_matches(given.lower(), lowered, n=1, cutoff=0.5)
-    hint = f"did you mean {lowered[near[0]]!r}? " if near else ""
+    meant = ELSEWHERE.get(given.lower(), lowered[near[0]] if near else None)
+    hint = f"did you mean {meant!r}? " if meant in names else ""
     if symbols and set(given) & set("+*/^()"):
         hint = f"a formula is a SymPy expression without quotes, in {symbols}; "
     raise UnknownNameError(f"{kind}: unknown name {given!r}; {hint}known are {', '.join(names)}")

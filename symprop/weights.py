@@ -35,6 +35,8 @@ def weight_array(
     weights = np.ones(len(y)) if sample_weight is None else _by_sample(sample_weight, len(y))
     if class_weight is not None:
         weights = weights * _by_class(class_weight, labels, y)
+    if not weights.any():
+        raise DataError("sample_weight and class_weight: every row has the weight 0")
     return convert("sample_weight", weights.astype(np.float64), dtype)
 
 

@@ -218,3 +218,17 @@ def test_a_prediction_is_followed_through_whatever_defines_it():
             Network(layers, inputs=2, loss="cross_entropy")
     for layers in (gated, [Activation("linear")], [Residual([Dense(2, "relu")])]):
         assert Network(layers, inputs=2, loss="cross_entropy").forward
+
+
+@pytest.mark.parametrize(
+    ("elsewhere", "here"),
+    [
+        ("sparse_categorical_crossentropy", "cross_entropy"),
+        ("categorical_crossentropy", "cross_entropy"),
+        ("BCE", "binary_cross_entropy"),
+        ("mean_squared_error", "mse"),
+    ],
+)
+def test_names_of_other_libraries_are_told_the_one_here(elsewhere, here):
+    with pytest.raises(UnknownNameError, match=f"did you mean '{here}'"):
+        Network([Dense(1)], inputs=1, loss=elsewhere)

@@ -172,3 +172,13 @@ def test_a_model_is_made_of_the_network_without_weights():
     with raises(ArgumentError, "compile the network itself"):
         net.compile()
     assert symprop.Network([Dense(1)], inputs=1, loss="mse").weighted == net
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"sample_weight": np.zeros(50)}, {"class_weight": dict.fromkeys(range(3), 0)}],
+    ids=str,
+)
+def test_weights_of_nothing_are_refused(given):
+    with raises(DataError, "every row has the weight 0"):
+        classifier().fit(X, CLASSES, **given)
