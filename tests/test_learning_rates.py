@@ -219,3 +219,18 @@ def test_a_fit_cut_after_an_epochs_last_batch_records_the_rate_that_a_whole_one_
     loaded = load(tmp_path / "m")
     assert (loaded.epoch, loaded.step) == (0, 1)
     assert loaded.fit(x, y, 2, 3, validation=0.5) == whole.history
+
+
+@pytest.mark.parametrize(
+    ("rate", "got"),
+    [
+        (1 / sympy.Symbol("t"), "zoo"),
+        (sympy.log(sympy.Symbol("t")), "zoo"),
+        (lambda step: "a" if step == 0 else 0.1, "'a'"),
+        (sympy.Symbol("t") - 1, "-1"),
+    ],
+    ids=str,
+)
+def test_a_rate_without_a_value_at_the_first_step_is_told(rate, got):
+    with pytest.raises(ArgumentError, match=f"learning_rate: .* got {got} at the first, t = 0"):
+        Network([Dense(1)], inputs=1, loss="mse").compile(SGD(rate), backend="numpy")

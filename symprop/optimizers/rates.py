@@ -9,6 +9,7 @@ of the steps ahead instead.
 
 from __future__ import annotations
 
+import math
 import numbers
 import operator
 from collections.abc import Callable
@@ -19,7 +20,7 @@ import sympy
 from sympy import Expr, Symbol, cos, pi
 
 from symprop.activations import scalar_function
-from symprop.errors import ArgumentTypeError, DeclarationError
+from symprop.errors import ArgumentError, ArgumentTypeError, DeclarationError
 from symprop.layers.base import positive_integer
 from symprop.primitives import Floor, Greater, Minimum, Select
 from symprop.settings import exact, setting
@@ -279,8 +280,19 @@ def takes_numbers(rate: Any) -> bool:
 
 
 def start_of(rate: Any) -> float:
-    """The learning rate of the first step."""
+    """The learning rate of the first step.
+
+    Raises ArgumentError where it is no number, negative or not finite.
+    """
     formula = formula_of(rate)
     if formula is not None:
-        return float(formula.xreplace({STEP: sympy.S.Zero}).doit())
-    return float(rate) if isinstance(rate, numbers.Real) else float(rate(0))
+        start = formula.xreplace({STEP: sympy.S.Zero}).doit()
+    else:
+        start = rate if isinstance(rate, numbers.Real) else rate(0)
+    known = isinstance(start, numbers.Real) or (isinstance(start, Expr) and start.is_extended_real)
+    if not known or not 0 <= float(start) < math.inf:
+        raise ArgumentError(
+            f"learning_rate: expected at least 0 and finite at every step, got {start!r} at the "
+            "first, t = 0"
+        )
+    return float(start)
