@@ -79,3 +79,12 @@ def test_a_training_step_needs_gradients_and_one_batch_of_activations_and_cotang
     wanted = 4 * (parameters + transposed + 2 * activations)
     assert bytes_of(made, rows) <= 1.1 * wanted
     assert entry.work.arrays(rows) is entry.work.arrays(rows)  # made once
+
+
+def test_each_thread_has_room_for_the_rows_of_its_part() -> None:
+    made = executable(Lowering(threads=3), layers=2)
+    entry = made._entries["train"]
+    for rows, room in ((64, 24), (24, 8), (100, 32)):  # a block of the last has 32
+        for arrays in entry.work.arrays(rows, 3):
+            assert {arrays[str(t.label)].shape[0] for t in entry.plan.local} == {room}
+        entry.work = type(entry.work)(entry.plan, entry.dtype, frozenset(), entry._lives)

@@ -155,7 +155,8 @@ class Work:
             shapes = {t: shape_of(t, {BATCH: rows}) for t in self._plan.buffers}
             shapes |= {t: (parts, *(shapes[t] or (1,))) for t in sums}
             shared = self._made(shapes)
-            block = min(rows, block_rows(self._plan, self._dtype))
+            part = -(-rows // (8 * max(1, parts))) * 8  # as rows_of_part cuts them
+            block = min(rows, part, block_rows(self._plan, self._dtype))
             local = {t: shape_of(t, {BATCH: block}) for t in self._plan.local}
             self._arrays = tuple(shared | self._made(local) for _ in range(max(1, parts)))
         return self._arrays
