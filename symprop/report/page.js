@@ -370,7 +370,7 @@ if (S.kind === "classes") {
   $("samples").replaceWith(canvas);
   const paint = () => (S.kind === "map" ? drawMap : drawLine)(canvas, Math.max(0, state.shown));
   painted(paint);
-  new ResizeObserver(paint).observe(canvas);
+  whenSized(canvas, paint);
 } else {
   const body = made("tbody");
   const head = made("tr", {}, ...["sample", "target", "prediction"].map((name) =>
@@ -453,12 +453,17 @@ function drawLine(canvas, k) {
   pen.stroke();
 }
 
+/** In the next frame: a size that changes while sizes are told would be an error. */
+function whenSized(element, act) {
+  new ResizeObserver(() => requestAnimationFrame(act)).observe(element);
+}
+
 function miss(row, target) {
   return Math.hypot(...row.map((value, c) => value - target[c]));
 }
 
-new ResizeObserver(() => mountain.resize()).observe($("mountain"));
-new ResizeObserver(() => curves.forEach((curve) => curve.layout())).observe($("curves"));
+whenSized($("mountain"), () => mountain.resize());
+whenSized($("curves"), () => curves.forEach((curve) => curve.layout()));
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   mountain.paint();
   for (const paint of repaint) paint();
