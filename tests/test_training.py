@@ -161,6 +161,7 @@ def test_an_interrupt_at_any_moment_loses_nothing(backend, validation):
     whole, cut = classifier(backend=backend), classifier(backend=backend)
     epochs = {"numpy": 20, "numba": 300 if validation else 1000}[backend]
     whole.fit(X, CLASSES, epochs, 8, validation=validation)
+    assert cut.source  # a derivation that is interrupted begins anew
     draw, interrupts = np.random.default_rng(0), 0
     while cut.epoch < epochs:
         timer = threading.Timer(draw.uniform(0, 0.2), signal.raise_signal, [signal.SIGINT])
