@@ -159,7 +159,7 @@ def test_cut_fit_goes_on_with_its_history_in_the_same_process(backend, monkeypat
 @pytest.mark.parametrize("validation", [None, 0.2])
 def test_an_interrupt_at_any_moment_loses_nothing(backend, validation):
     whole, cut = classifier(backend=backend), classifier(backend=backend)
-    epochs = {"numpy": 20, "numba": 300 if validation else 1000}[backend]
+    epochs = {"numpy": 20, "numba": 2000 if validation else 100_000}[backend]
     whole.fit(X, CLASSES, epochs, 8, validation=validation)
     assert cut.source  # a derivation that is interrupted begins anew
     draw, interrupts = np.random.default_rng(0), 0
