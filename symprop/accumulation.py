@@ -23,13 +23,17 @@ def accumulated(
     of the tensors that must hold their values at the end, ``scalars`` those of numbers.
     """
     found: list[Step | None] = list(steps)
+    users: dict[Symbol, list[int]] = {}
+    for number, used in enumerate(found):
+        for label in touched(used) if used else ():
+            users.setdefault(label, []).append(number)
     for start, step in enumerate(found):
         if not isinstance(step, Gemm) or label_of(step.target) in kept:
             continue
-        users = [n for n, s in enumerate(found) if s and label_of(step.target) in touched(s)]
-        if len(users) != 2 or users[0] != start:
+        first, *others = users[label_of(step.target)]
+        if first != start or len(others) != 1:
             continue
-        end = users[1]
+        (end,) = others
         joined = _joined(step, found[end], scalars)
         read = {label_of(step.left), label_of(step.right)}
         between = (s for s in found[start + 1 : end] if s is not None)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from symprop.backends import Array, Batches, Executable, outcome, start
+from symprop.backends import Array, Batches, Executable, Value, outcome, start
 from symprop.backends.noise import noise_source
 from symprop.backends.shuffle import begin_epoch
 from symprop.callbacks import Callback, states
@@ -335,24 +335,23 @@ class Course:
             number = last_finite_step(executable, self._values, group.batches, moment)
             return divergence(executable, group.batches, number, group.records + 1)
 
-        found: Future[DivergenceError] = Future()
-        self._running = found
-        start(located, found)
-        return outcome(found)
+        return self._apart(located)
 
     def _train(self, executable: Executable, batches: Batches, first: int, last: int) -> None:
-        """Run some batches; a slow batch in another thread, so that Ctrl-C need not wait for it.
-
-        The thread finishes its batch; what uses the values then waits for it. It is known before
-        it is started: an interrupt may come in between.
-        """
+        """Run some batches; a slow batch in another thread, so that Ctrl-C need not wait for it."""
         if executable.whole(batches) and not self._slow:
             executable.train(batches, first, last)
-            return
-        found: Future[None] = Future()
+        else:
+            self._apart(lambda: executable.train(batches, first, last))
+
+    def _apart(self, work: Callable[[], Value]) -> Value:
+        """Do some work in another thread, which finishes it if an interrupt comes; what uses the
+        values then waits for it. It is known before it is started: an interrupt may come between.
+        """
+        found: Future[Value] = Future()
         self._running = found
-        start(lambda: executable.train(batches, first, last), found)
-        outcome(found)
+        start(work, found)
+        return outcome(found)
 
     def _set_pace(self, batches: int, seconds: float) -> None:
         """How many batches run in one call of compiled code, during which Ctrl-C has to wait."""

@@ -15,6 +15,7 @@ from symprop.backends import Array, memory
 from symprop.backends.memory import Life
 from symprop.backends.numba_body import batch_tensors, block_rows
 from symprop.backends.numba_tables import Signature
+from symprop.backends.numba_threads import rows_of_part
 from symprop.backends.numba_training import begun_before_rows, sums_over_rows
 from symprop.backends.numba_vector import LANES
 from symprop.backends.numpy import Evaluator
@@ -155,8 +156,8 @@ class Work:
             shapes = {t: shape_of(t, {BATCH: rows}) for t in self._plan.buffers}
             shapes |= {t: (parts, *(shapes[t] or (1,))) for t in sums}
             shared = self._made(shapes)
-            part = -(-rows // (8 * max(1, parts))) * 8  # as rows_of_part cuts them
-            block = min(rows, part, block_rows(self._plan, self._dtype))
+            _, part = rows_of_part.py_func(rows, 0, max(1, parts))  # the first is the longest
+            block = min(part, block_rows(self._plan, self._dtype))
             local = {t: shape_of(t, {BATCH: block}) for t in self._plan.local}
             self._arrays = tuple(shared | self._made(local) for _ in range(max(1, parts)))
         return self._arrays

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 
 from sympy import Add, Expr, Mul, Pow, Symbol, exp
 
-from symprop.passes.rewrite import Stored, bind
+from symprop.passes.rewrite import Stored, computed
 from symprop.passes.rule import Rule
-from symprop.tensor import accesses, label_of
 
 
 def without_stored(value: Expr, stored: Mapping[Symbol, Stored]) -> Expr:
@@ -17,7 +16,7 @@ def without_stored(value: Expr, stored: Mapping[Symbol, Stored]) -> Expr:
     for total in value.atoms(Add):
         for term in total.args:
             number, access = term.as_coeff_Mul()
-            inner = _definition(access, stored)
+            inner = computed(access, stored)
             if inner is None or not inner.is_Add:
                 continue
             opened = total - term + Add(*(number * part for part in inner.args))
@@ -26,7 +25,7 @@ def without_stored(value: Expr, stored: Mapping[Symbol, Stored]) -> Expr:
     for product in value.atoms(Mul):
         for part in product.args:
             access, power = part.as_base_exp()
-            inner = _definition(access, stored)
+            inner = computed(access, stored)
             if inner is not None and inner.is_Mul and power.is_Integer and power.is_positive:
                 below = [p.base for p in inner.args if isinstance(p, Pow) and p.exp == -1]
                 if any(base**power in product.args for base in below):
@@ -41,13 +40,6 @@ def without_stored(value: Expr, stored: Mapping[Symbol, Stored]) -> Expr:
 
 def _has_exponential(product: Expr) -> bool:
     return any(isinstance(part, exp) for part in product.args)
-
-
-def _definition(access: Expr, stored: Mapping[Symbol, Stored]) -> Expr | None:
-    """What an element is computed from."""
-    definition = stored.get(label_of(access)) if access in accesses(access) else None
-    names = bind(definition.target, access) if definition else None
-    return definition.value.xreplace(names) if definition and names is not None else None
 
 
 INVERSE = Rule(

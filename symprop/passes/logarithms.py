@@ -22,11 +22,11 @@ from sympy.codegen.cfunctions import expm1, log1p
 
 from symprop.passes.exponentials import E, quotient_of
 from symprop.passes.functions import decimal
-from symprop.passes.rewrite import Stored, bind
+from symprop.passes.rewrite import Stored, computed
 from symprop.passes.rule import Rule
 from symprop.passes.tails import of_tail
 from symprop.primitives import Absolute, Greater, Maximum, Select
-from symprop.tensor import accesses, label_of
+from symprop.tensor import accesses
 
 
 def opened(value: Expr, stored: Mapping[Symbol, Stored]) -> Expr:
@@ -46,9 +46,7 @@ def _reopened(value: Expr, stored: Mapping[Symbol, Stored]) -> Expr:
         powers = [part for part in product.args if isinstance(part, exp)]
         for power in powers if len(powers) > 1 else ():
             number, access = power.args[0].as_coeff_Mul()
-            definition = stored.get(label_of(access)) if access in accesses(access) else None
-            names = bind(definition.target, access) if definition else None
-            inner = definition.value.xreplace(names) if definition and names is not None else None
+            inner = computed(access, stored)
             if isinstance(inner, log) and number.is_Integer:
                 changed[power] = inner.args[0] ** number
     return value.xreplace(changed) if changed else value
@@ -59,10 +57,9 @@ def _opened(argument: Expr, stored: Mapping[Symbol, Stored]) -> Expr:
     for _ in range(2):
         found = {}
         for access in accesses(argument):
-            definition = stored.get(label_of(access))
-            names = bind(definition.target, access) if definition else None
-            if definition and names is not None and _is_open(definition.value):
-                found[access] = definition.value.xreplace(names)
+            inner = computed(access, stored)
+            if inner is not None and _is_open(inner):
+                found[access] = inner
         argument = argument.xreplace(found)
     return argument
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from sympy import Add, Expr, Float, Idx, Integer, Pow, Rational, Symbol, cancel, exp, fraction, log
 
 from symprop.equation import Equation
-from symprop.passes.rewrite import bind, replaced, stored_value
+from symprop.passes.rewrite import bind, free_name, replaced, stored_value
 from symprop.passes.rule import Rule
 from symprop.primitives import Greater, Minimum, Select
 from symprop.program import Program
@@ -109,15 +109,15 @@ def _normalized(program: Program, label: Symbol) -> _Normalized | None:
     if same != above or not isinstance(power, exp) or not _is_shifted(program, power.args[0]):
         return None
     name, axes = str(label), program.by_label[label_of(below)].axes
-    shift, rest = (Tensor(_free_name(program, f"{letter}_{name}"), axes) for letter in "dt")
+    shift, rest = (Tensor(free_name(program, f"{letter}_{name}"), axes) for letter in "dt")
     return _Normalized(stored.target, power.args[0], below, over, shift, rest)
 
 
 def _opened(program: Program, access: Expr) -> Expr:
     """An element as what it is computed from, if that is an exponential."""
     stored = stored_value(program, label_of(access)) if accesses(access) == (access,) else None
-    names = bind(stored.target, access) if stored else None
-    return stored.value.xreplace(names) if stored and names is not None else access
+    value = stored.value_of(access) if stored else None
+    return access if value is None else value
 
 
 def _is_shifted(program: Program, exponent: Expr) -> bool:
@@ -127,13 +127,6 @@ def _is_shifted(program: Program, exponent: Expr) -> bool:
         if any(e.reduce == "max" and e.value == exponent - term for e in equations):
             return True
     return False
-
-
-def _free_name(program: Program, name: str) -> str:
-    taken = {str(label) for label in program.by_label}
-    while name in taken:
-        name += "_"
-    return name
 
 
 def _with_others(program: Program, found: _Normalized) -> Program:
@@ -209,7 +202,7 @@ class _Pole:
     def tensors(self) -> tuple[Tensor, Tensor]:
         """o and r."""
         label, axes = self.total.label, self.program.by_label[self.total.label].axes
-        names = (_free_name(self.program, f"{letter}_{label}") for letter in "or")
+        names = (free_name(self.program, f"{letter}_{label}") for letter in "or")
         first, second = (Tensor(name, axes) for name in names)
         return first, second
 

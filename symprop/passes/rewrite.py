@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sympy import Expr, Idx, Symbol
@@ -126,6 +126,25 @@ class Stored:
         if names is None or not set(indices(self.target)) <= set(names):
             return None
         return Stored(self.target.xreplace(names), self.value.xreplace(names))
+
+    def value_of(self, access: Expr) -> Expr | None:
+        """What an element of the tensor is computed from."""
+        names = bind(self.target, access)
+        return None if names is None else self.value.xreplace(names)
+
+
+def computed(access: Expr, stored: Mapping[Symbol, Stored]) -> Expr | None:
+    """What an element of a stored tensor is computed from; None for anything else."""
+    definition = stored.get(label_of(access))
+    return definition.value_of(access) if definition else None
+
+
+def free_name(program: Program, name: str, taken: Iterable[str] = ()) -> str:
+    """The name, or one like it, that no tensor has, nor one of those ``taken``."""
+    names = {*map(str, program.by_label), *taken}
+    while name in names:
+        name += "_"
+    return name
 
 
 def stored_values(program: Program) -> dict[Symbol, list[tuple[Expr, Stored]]]:

@@ -15,7 +15,7 @@ from typing import Any
 from sympy import Add, Expr, Function, Mul, Pow, Symbol, exp, tanh
 
 from symprop.equation import Equation
-from symprop.passes.rewrite import Stored, bind, replaced, stored_value
+from symprop.passes.rewrite import Stored, bind, free_name, replaced, stored_value
 from symprop.passes.rule import Rule
 from symprop.passes.tangents import rest_of_tangent
 from symprop.primitives import Select
@@ -68,11 +68,8 @@ class _Rests:
 
     def _defined(self, target: Expr, rest: Expr) -> tuple[Tensor, Equation, Equation]:
         """A tensor for a difference, by the same indices as the value that it is of."""
-        names = {str(label) for label in self.program.by_label}
-        names |= {tensor.name for tensor, *_ in self.found.values()}
-        name = f"r_{label_of(target)}"
-        while name in names:
-            name += "_"
+        taken = (tensor.name for tensor, *_ in self.found.values())
+        name = free_name(self.program, f"r_{label_of(target)}", taken)
         own = self.program.defined[label_of(target)][0]
         tensor = Tensor(name, self.program.by_label[own.label].axes)
         return tensor, replace(own, target=tensor[subscripts_of(target)], value=rest), own

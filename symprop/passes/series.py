@@ -36,10 +36,10 @@ from sympy import (
 from sympy.codegen.cfunctions import expm1, log1p
 
 from symprop.passes.algebra import LARGEST, parts_of
-from symprop.passes.rewrite import Stored, bind
+from symprop.passes.rewrite import Stored, computed
 from symprop.passes.rule import Rule
 from symprop.primitives import Absolute, Greater, Select
-from symprop.tensor import accesses, label_of
+from symprop.tensor import accesses
 
 TERMS = 44
 """Coefficients of a series; more than any radius below needs."""
@@ -272,12 +272,9 @@ def _opened(read: frozenset[Expr], stored: Mapping[Symbol, Stored]) -> dict[Expr
     """Stored elements as values of others that are read too."""
     opened = {}
     for access in read:
-        definition = stored.get(label_of(access))
-        names = bind(definition.target, access) if definition else None
-        if definition and names is not None:
-            inner = definition.value.xreplace(names)
-            if _elements(inner) <= read - {access}:
-                opened[access] = inner
+        inner = computed(access, stored)
+        if inner is not None and _elements(inner) <= read - {access}:
+            opened[access] = inner
     return opened
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from sympy import Add, Expr, Idx, Mul, Pow, Symbol, exp, log
 
 from symprop.equation import Equation, Recurrence
-from symprop.passes.rewrite import bind
+from symprop.passes.rewrite import bind, free_name
 from symprop.passes.rule import Rule
 from symprop.program import Program
 from symprop.tensor import Tensor, accesses, indices, label_of, subscripts_of
@@ -61,19 +61,13 @@ def _candidates(program: Program) -> list[_Shift]:
         at = tuple(i for i in subscripts_of(equation.target) if isinstance(i, Idx))
         if exponent is None or exponent in found or at != subscripts_of(equation.target):
             continue
-        name = _free_name(program, f"c_{equation.label}", found)
+        taken = (shift.tensor.name for shift in found.values())
+        name = free_name(program, f"c_{equation.label}", taken)
         if set(indices(exponent)) == {*at, *equation.over}:
             axes = program.by_label[equation.label].axes
             tensor = Tensor(name, axes, "constant")
             found[exponent] = _Shift(exponent, at, equation.over, tensor)
     return list(found.values())
-
-
-def _free_name(program: Program, name: str, found: Mapping[Expr, _Shift]) -> str:
-    taken = {str(label) for label in program.by_label} | {s.tensor.name for s in found.values()}
-    while name in taken:
-        name += "_"
-    return name
 
 
 def _summed_exponent(program: Program, equation: Equation) -> Expr | None:
