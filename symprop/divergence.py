@@ -66,8 +66,8 @@ class Moment:
         self._seconds, self._since = time.perf_counter() - start, 0.0
 
     def _write(self) -> None:
-        if self._file is None:
-            self._file = TemporaryFile()  # noqa: SIM115 (open as long as this moment)
+        if self._file is None:  # without a buffer: NumPy writes to it without a copy
+            self._file = TemporaryFile(buffering=0)  # noqa: SIM115 (open as long as this moment)
             finalize(self, self._file.close)
         self._file.seek(0)
         for array in self._values.values():

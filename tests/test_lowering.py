@@ -27,6 +27,7 @@ NETWORKS: dict[str, Network] = {
     ),
     "deep": Network([*[Dense(16, "tanh")] * 6, Dense(2)], inputs=2, loss="mae"),
     "wide": Network([Dense(128, "tanh"), Dense(3)], inputs=130, loss="mse"),
+    "large": Network([Dense(1030, "tanh"), Dense(130, "relu"), Dense(3)], inputs=5, loss="mse"),
     "custom": Network(
         [Dense(20, activation=z * sympy.atan(z)), Dense(9, "softplus")],
         inputs=16,
@@ -98,6 +99,13 @@ def test_optimizations_keep_the_interpreters_values(name: str, lowering: Lowerin
     np.testing.assert_allclose(trained(fast, net), trained(slow, net), rtol=1e-10)
     for label, array in expected.items():
         np.testing.assert_allclose(mine[label], array, rtol=1e-8, atol=1e-10, err_msg=label)
+
+
+def test_a_large_matrix_has_no_transposed_copy() -> None:
+    model = NETWORKS["large"].compile()
+    assert "turned32(" in model.source
+    assert "strips32(" in model.source
+    assert "transpose32(W2," not in model.source
 
 
 @pytest.mark.parametrize("on", [True, False])

@@ -9,6 +9,7 @@ import numba
 import numpy as np
 import pytest
 from symprop.backends import numba_product as kernels
+from symprop.backends import numba_strips
 
 SIZES = (0, 1, 2, 3, 7, 8, 13, 16, 17, 31, 33, 50)
 CANARY = 12345.0
@@ -56,6 +57,35 @@ def test_products_are_exact_and_touch_nothing_else(compiled: Any, turned: bool) 
             assert (C[:rows, :columns] == expected).all(), (rows, columns, count, factor)
             assert (C[rows:] == CANARY).all()
             assert (C[:, columns:] == CANARY).all()
+
+
+@pytest.mark.parametrize("bits", ["32", "64"])
+@pytest.mark.parametrize("kernel", ["strips", "turned"])
+def test_products_by_strips_are_exact_and_touch_nothing_else(kernel: str, bits: str) -> None:
+    multiply, dtype = getattr(numba_strips, kernel + bits), np.dtype(f"float{bits}").type
+
+    @numba.njit
+    def call(A, a, s, B, C, start, stop, columns, count, factor):
+        b, c = B.shape[1], C.shape[1]
+        multiply(A, a, s, B, b, C, c, start, stop, columns, count, factor != 0, factor)
+
+    deep = numba_strips.DEPTH
+    for rows, columns, count in product(
+        (1, 13, 70), (1, 7, 16, 33, 90), (0, 1, 17, deep, deep + 3)
+    ):
+        left = numbers(1, rows, count).astype(dtype)
+        right = numbers(2, count, columns).astype(dtype)
+        B = np.ascontiguousarray(right.T) if kernel == "turned" else right
+        wide = np.concatenate([B, np.full((len(B), 3), CANARY, dtype)], axis=1)
+        for stored, steps in ((left, (count, 1)), (np.ascontiguousarray(left.T), (1, rows))):
+            C = np.full((rows + 1, columns + 3), CANARY, dtype)
+            for factor in map(dtype, (0, 1, -3)):
+                before = C[:rows, :columns] if factor else 0
+                expected = before + (factor or 1) * (left @ right)
+                call(stored, *steps, wide, C, 0, rows, columns, count, factor)
+                assert (C[:rows, :columns] == expected).all(), (rows, columns, count, factor)
+                assert (C[rows:] == CANARY).all()
+                assert (C[:, columns:] == CANARY).all()
 
 
 def test_transpositions_are_exact_and_touch_nothing_else(compiled: Any) -> None:

@@ -399,6 +399,9 @@ def test_the_first_tensor_of_the_step_that_is_not_finite_is_named(backend):
 class FullDisk(io.BytesIO):
     """Takes one write, then no more."""
 
+    def __init__(self, buffering):
+        super().__init__()
+
     def write(self, data):
         if self.tell():
             raise OSError("no space left on device")
@@ -412,7 +415,7 @@ def test_optimizer_state_and_generator_go_back_too(backend, place, monkeypatch):
         opened = []
         monkeypatch.setattr(divergence, "LARGE", 0)
         monkeypatch.setattr(
-            divergence, "TemporaryFile", lambda: opened.append(place()) or opened[-1]
+            divergence, "TemporaryFile", lambda **how: opened.append(place(**how)) or opened[-1]
         )
     x = np.ones((60, 1))
     bad = x.copy()

@@ -41,6 +41,8 @@ CACHE = 48 * 1024
 """Bytes that the tensors of a block of rows should not exceed: what the nearest cache holds."""
 SECOND_CACHE = 1 << 19
 """Bytes of a matrix that each block reads anew from far away."""
+PAGE = 4096
+"""Bytes of a row from which on each row of a matrix lies in another page of memory."""
 LEAST, MOST = 32, 512
 """Rows of a block: fewer would not fill the tiles of products, more than this gains nothing."""
 
@@ -257,7 +259,14 @@ class Body:
         )
         places = (a, *distances, b, length[1], c, length[2])
         factor = self._number(step.factor, names)
-        return Call(self._own_kernel("product"), (*places, *rows, *size, add, factor))
+        kernel = "turned" if right[1] != column else self._for_rows_of(right[1])
+        return Call(self._own_kernel(kernel), (*places, *rows, *size, add, factor))
+
+    def _for_rows_of(self, column: Expr) -> str:
+        """The kernel for a product with a matrix of such rows."""
+        size = extent(column)
+        far = size.is_Integer and int(size) * self._module.dtype.itemsize >= PAGE
+        return "strips" if far else "product"
 
     def _number(self, value: Expr, names: Names) -> str:
         """An expression of tensors without axes."""

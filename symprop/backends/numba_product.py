@@ -8,7 +8,7 @@ accumulators; each pass of the loop over s loads two vectors of B and as many nu
 block has rows, and makes ROWS × 2 fused multiply-adds. Columns beyond the last whole vector are
 masked.
 
-Larger matrices are BLAS's business, which packs them for the caches.
+Larger matrices are taken strip by strip: see ``numba_strips``.
 """
 
 from __future__ import annotations
@@ -247,21 +247,23 @@ def _tile(rows: int, vectors: int, masked: bool) -> Any:
     return tile
 
 
-def _panel(vectors: int, masked: bool) -> Any:
-    """The rows of C from i on, in blocks, for the columns of so many vectors that begin at j."""
+def panel(vectors: int, masked: bool) -> Any:
+    """The rows of C from i on, in blocks, for the columns of so many vectors that begin at j of C;
+    a_at and b_at are where A and B begin.
+    """
     m = tile_rows()
     most, two, one = (_tile(rows, vectors, masked) for rows in (m, 2, 1))
 
     @inlined
-    def panel(A, a, s, B, b, C, c, i, rows, j, columns, count, add, factor):  # type: ignore[no-untyped-def]
+    def panel(A, a_at, a, s, B, b_at, b, C, c, i, rows, j, columns, count, add, factor):  # type: ignore[no-untyped-def]
         while rows - i >= m:
-            most(A, i * a, a, s, B, j, b, C, i * c + j, c, count, columns, add, factor)
+            most(A, a_at + i * a, a, s, B, b_at, b, C, i * c + j, c, count, columns, add, factor)
             i += m
         while rows - i >= 2:
-            two(A, i * a, a, s, B, j, b, C, i * c + j, c, count, columns, add, factor)
+            two(A, a_at + i * a, a, s, B, b_at, b, C, i * c + j, c, count, columns, add, factor)
             i += 2
         if rows - i >= 1:
-            one(A, i * a, a, s, B, j, b, C, i * c + j, c, count, columns, add, factor)
+            one(A, a_at + i * a, a, s, B, b_at, b, C, i * c + j, c, count, columns, add, factor)
 
     return panel
 
@@ -270,23 +272,23 @@ def _product(lanes: int) -> Any:
     """C[i, j] (+)= Σ_s A[i, s]·B[s, j] for a range of i with so many lanes in a vector: two vectors
     of columns at a time, then one after the other, filled or not.
     """
-    pair, single = _panel(2, masked=False), _panel(1, masked=True)
+    pair, single = panel(2, masked=False), panel(1, masked=True)
 
     @compiled
-    def product(A, a_row, a_sum, B, b_row, C, c_row, start, stop, columns, count, add, factor):  # type: ignore[no-untyped-def]
+    def product(A, a, s, B, b, C, c, start, stop, columns, count, add, factor):  # type: ignore[no-untyped-def]
         j = 0
         while columns - j >= 2 * lanes:
-            pair(A, a_row, a_sum, B, b_row, C, c_row, start, stop, j, 2 * lanes, count, add, factor)
+            pair(A, 0, a, s, B, j, b, C, c, start, stop, j, 2 * lanes, count, add, factor)
             j += 2 * lanes
         while columns - j > 0:
             some = min(lanes, columns - j)
-            single(A, a_row, a_sum, B, b_row, C, c_row, start, stop, j, some, count, add, factor)
+            single(A, 0, a, s, B, j, b, C, c, start, stop, j, some, count, add, factor)
             j += lanes
 
     return product
 
 
-def _square(masked: bool) -> Any:
+def square(masked: bool) -> Any:
     """A square of a matrix, transposed in registers, as a function for Numba."""
 
     @intrinsic  # type: ignore[misc, unused-ignore]
@@ -316,7 +318,7 @@ def _transpose(lanes: int) -> Any:
     """C[j, i] = A[i, j] for a range of i, by squares of so many lanes; small matrices number by
     number.
     """
-    whole, part = _square(masked=False), _square(masked=True)
+    whole, part = square(masked=False), square(masked=True)
 
     @compiled
     def transpose(A, a_row, C, c_row, start, stop, columns):  # type: ignore[no-untyped-def]

@@ -24,6 +24,7 @@ from symprop.steps import Schedule
 FUNCTIONS: dict[str, tuple[str, ...]] = {
     "numba_views": ("cube32", "cube64", "line32", "line64", "matrix32", "matrix64"),
     "numba_product": ("begin_epoch", "product32", "product64", "transpose32", "transpose64"),
+    "numba_strips": ("strips32", "strips64", "turned32", "turned64"),
     "numba_noise": ("draw32", "draw64", "noise_key"),
     "numba_threads": ("add_up", "parts_used", "rows_of_part", "share", "wait"),
     "numba_lanes": (

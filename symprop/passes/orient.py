@@ -9,7 +9,8 @@ or, where the result is narrow (the gradient of a layer with one input), a resul
 
     D[j, k] += δ[b, j]·x[b, k] over b   →   U[k, j] += δ[b, j]·x[b, k] over b,   D[j, k] += U[k, j]
 
-A copy costs one pass over a matrix, the product as many as the batch has rows.
+A copy costs one pass over a matrix, the product as many as the batch has rows. Of a large B strips
+are copied anyway, by the product itself: B may lie in any order.
 """
 
 from __future__ import annotations
@@ -37,6 +38,11 @@ LARGEST = 1 << 20
 caches and has threads of its own: 2048 × 1024 weights, not 1024 × 1024.
 """
 
+LARGE = 1 << 17
+"""Elements of a B that is left as it lies, for products turn its strips: more than a second cache
+holds. A smaller one has a transposed copy as a whole, for all parts of a batch.
+"""
+
 Way = Literal["vectors", "loops", "BLAS"]
 
 
@@ -46,7 +52,8 @@ def way(found: Contraction, target: Expr, lanes: int) -> Way:
         return "BLAS"
     if found.batch or found.row is None or found.column is None or not lanes:
         return "BLAS" if _known(found) >= _WORTH_A_CALL else "loops"
-    straight = subscripts_of(target)[-1] == subscripts_of(found.right)[-1] == found.column
+    along = found.column == subscripts_of(target)[-1]
+    straight = along and (found.column == subscripts_of(found.right)[-1] or _is_large(found.right))
     vectors = _vectors(found, found.row, found.column, lanes) if straight else inf
     if vectors <= _loops(found, lanes):
         return "vectors"
@@ -70,8 +77,8 @@ def orient(program: Program, lanes: int) -> Program:
 
 
 def copied_operand(equation: Equation, lanes: int) -> Expr | None:
-    """The operand of a matrix product of which it is best to have a transposed copy."""
-    return _choice(equation, lanes, ()).copied
+    """The operand of a matrix product that should lie transposed."""
+    return _choice(equation, lanes, (), strips=False).copied
 
 
 def turned_tensor(tensor: Tensor, names: set[str]) -> Tensor:
@@ -148,19 +155,28 @@ class _Draft:
         return self.new[-1]
 
 
-def _choice(equation: Equation, lanes: int, copies: Collection[Symbol]) -> _Choice:
-    """The cheapest way to compute an equation, with transposed copies of some tensors at hand."""
+def _choice(
+    equation: Equation, lanes: int, copies: Collection[Symbol], strips: bool = True
+) -> _Choice:
+    """The cheapest way to compute an equation, with transposed copies of some tensors at hand;
+    ``strips`` says whether products may turn those of a large matrix.
+    """
     found = contraction(equation)
     if found is None or found.batch or found.row is None or found.column is None:
         return _Choice(0)
     if _known(found) > LARGEST:
         return _Choice(0)
     as_it_is = _Choice(_loops(found, lanes))
-    return min(*_ways(equation, found, lanes, copies), as_it_is, key=lambda choice: choice.cost)
+    ways = _ways(equation, found, lanes, copies, strips)
+    return min(*ways, as_it_is, key=lambda choice: choice.cost)
 
 
 def _ways(
-    equation: Equation, found: Contraction, lanes: int, copies: Collection[Symbol]
+    equation: Equation,
+    found: Contraction,
+    lanes: int,
+    copies: Collection[Symbol],
+    strips: bool,
 ) -> Iterator[_Choice]:
     """The vectors along the columns of the result, or along its rows, which turns it."""
     for turned, right, i, v in (
@@ -175,12 +191,21 @@ def _ways(
         known = copied is not None and label_of(copied) in copies
         moved = _size(*indices(copied)) if copied is not None and not known else 0
         moved += _size(*indices(equation.target)) if turned else 0
-        yield _Choice(_vectors(found, i, v, lanes) + moved / 2, copied, turned)
+        vectors = _vectors(found, i, v, lanes)
+        yield _Choice(vectors + moved / 2, copied, turned)
+        if strips and copied is not None and not turned and _is_large(copied):
+            yield _Choice(vectors + _size(*indices(copied)) / 4)
 
 
 def _fixed(*found: Idx) -> bool:
     """Whether all extents are known: only such a matrix is copied, others grow with the batch."""
     return all(extent(index).is_Integer for index in found)
+
+
+def _is_large(access: Expr) -> bool:
+    """Whether a matrix of known extents is so large that products copy its strips."""
+    found = indices(access)
+    return _fixed(*found) and _size(*found) >= LARGE
 
 
 def _size(*found: Idx) -> int:
