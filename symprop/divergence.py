@@ -8,7 +8,7 @@ repeating it batch by batch.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from tempfile import TemporaryFile
 from typing import IO
 from weakref import finalize
@@ -16,6 +16,7 @@ from weakref import finalize
 import numpy as np
 
 from symprop.backends import Array, Batches, Executable
+from symprop.data import finite
 from symprop.errors import DivergenceError
 from symprop.printers.structure import Names
 from symprop.printers.unicode import UnicodePrinter
@@ -29,12 +30,6 @@ SHARE = 0.01
 """What part of the time of training the keeping of moments to go back to may take."""
 LARGE = 1 << 18
 """Bytes of values above which their copy is in a file: training takes no memory for it."""
-
-
-def finite(arrays: Iterable[Array]) -> bool:
-    """Whether every number is finite; a finite sum shows it in one pass without memory."""
-    with np.errstate(all="ignore"):
-        return all(bool(np.isfinite(a.sum()) or np.isfinite(a).all()) for a in arrays)
 
 
 class Moment:
@@ -109,7 +104,7 @@ def last_finite_step(
     number = moment.done
     for number in range(moment.done, end):
         executable.train(batches, number, number + 1)
-        if not finite([batches.losses, *values.values()]):
+        if not all(map(finite, (batches.losses, *values.values()))):
             break
     moment.come_back(batches)
     if number > moment.done:

@@ -17,8 +17,8 @@ from symprop.backends.noise import noise_source
 from symprop.backends.shuffle import begin_epoch
 from symprop.callbacks import Callback, states
 from symprop.cut import Cut, Progress
-from symprop.data import TrainingData
-from symprop.divergence import Moment, divergence, finite, last_finite_step
+from symprop.data import TrainingData, finite
+from symprop.divergence import Moment, divergence, last_finite_step
 from symprop.errors import BusyError, DivergenceError
 from symprop.history import History
 from symprop.learning_rate import given_rates, rates_of
@@ -318,7 +318,7 @@ class Course:
             self._set_pace(last - first, seconds)
             saves = plan.every and group.step(last) % plan.every == 0
             ends = saves or last == count or moment.is_old(seconds)
-            if not finite([batches.losses, *(self._values.values() if ends else ())]):
+            if not all(map(finite, (batches.losses, *(self._values.values() if ends else ())))):
                 raise self._diverged(plan.executable, group, moment)
             if ends and last < count:
                 moment.keep(batches)
