@@ -110,7 +110,8 @@ def race(
 def prepare(
     lanes: Sequence[Lane], workload: Workload, optimizer: str, settings: Settings
 ) -> list[Measurement]:
-    """Everything compiled: lanes of one thread side by side, then the others one after the other.
+    """Everything compiled: lanes of one thread side by side, then the others one after the other,
+    or two at a time where all are of one contestant.
 
     Threads that wait for each other in a crowd of compilers take their time; and a lane with more
     threads may find the code of its sibling in a cache. Where the sibling fails, it is not tried.
@@ -120,13 +121,17 @@ def prepare(
     singles = [pair for pair in pairs if pair[0].threads == 1]
     _prepare_together(singles, workload, optimizer, settings)
     failed = {(m.name, m.label): m.error for _, m in singles if m.error}
+    others = []
     for lane, measurement in pairs:
-        if lane.threads > 1 and not tried(lane, workload):
-            measurement.skipped = True
-        elif lane.threads > 1:
+        if lane.threads == 1:
+            continue
+        measurement.skipped = not tried(lane, workload)
+        if not measurement.skipped:
             measurement.error = failed.get((lane.name, lane.label), "")
-            if not measurement.error:
-                _prepare_together([(lane, measurement)], workload, optimizer, settings)
+            others += [] if measurement.error else [(lane, measurement)]
+    together = 2 if len({lane.name for lane in lanes}) == 1 else 1
+    for n in range(0, len(others), together):
+        _prepare_together(others[n : n + together], workload, optimizer, settings)
     return measured
 
 

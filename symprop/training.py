@@ -204,6 +204,7 @@ class Course:
                     "fit: this model is being trained, by a fit in another thread or the one that "
                     "calls this callback; wait until it ends"
                 )
+            plan.executable.lower()
             self._fit(plan, model, bar)
         finally:
             if self._fitting is mine:

@@ -48,7 +48,7 @@ def copied(name: str) -> bool:
 def bytes_of(made: NumbaExecutable, rows: int, name: str = "train") -> int:
     """The memory of an entry's arrays, but for what begins it at a page."""
     roots = {}
-    for array in made._entries[name].work.arrays(rows)[0].values():
+    for array in made._entry(name).work.arrays(rows)[0].values():
         while array.base is not None:
             array = array.base
         roots[id(array)] = array.nbytes - PAGE
@@ -67,9 +67,9 @@ def test_prediction_needs_memory_for_two_layers_at_a_time() -> None:
 
 def test_a_training_step_needs_gradients_and_one_batch_of_activations_and_cotangents() -> None:
     made, rows = executable(Lowering(blocks=False, threads=1)), 64
-    entry = made._entries["train"]
+    entry = made._entry("train")
     parameters = sum(a.size for name, a in made._values.items() if name[0] in "Wb")
-    forward = made._entries["loss"].program
+    forward = made._entry("loss").program
     activations = sum(
         np.prod(shape_of(t, {BATCH: rows}))
         for t in forward.tensors
@@ -83,7 +83,7 @@ def test_a_training_step_needs_gradients_and_one_batch_of_activations_and_cotang
 
 def test_each_thread_has_room_for_the_rows_of_its_part() -> None:
     made = executable(Lowering(threads=3), layers=2)
-    entry = made._entries["train"]
+    entry = made._entry("train")
     for rows, room in ((64, 24), (24, 8), (100, 32)):  # a block of the last has 32
         for arrays in entry.work.arrays(rows, 3):
             assert {arrays[str(t.label)].shape[0] for t in entry.plan.local} == {room}

@@ -145,6 +145,9 @@ class Executable(Protocol):
         noise of the first batch from ``noise`` on, as in ``Batches``.
         """
 
+    def lower(self) -> None:
+        """Write what trains, if that was not done. Raises LoweringError."""
+
     def prepare(self, batches: Batches) -> None:
         """Compile what trains on such batches, if that was not done."""
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping
-from functools import cached_property, partial, wraps
+from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping, Sequence
+from functools import partial, wraps
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,7 @@ from symprop.tensor import Tensor
 WORK, LEAST_ROWS = 1 << 19, 64
 """About how many numbers the buffers of a prediction or loss hold: rows are taken in pieces."""
 UPDATED = ("parameter", "state", "counter")
+PROGRAMS = ("predict", "loss", "gradients", "train")
 
 
 def run(
@@ -120,7 +121,7 @@ def _turned(values: MutableMapping[str, Array], found: Layout) -> Iterator[tuple
 class NumbaExecutable:
     """A network's programs compiled, over one set of arrays, which training updates in place.
 
-    Every program is a function of one generated module, compiled when it is first called. Threads
+    Every program is lowered, and compiled as a module of its own, when it is first called. Threads
     may share an executable: its programs work in the same buffers, so they run one at a time.
     ``lowering`` says which optimizations the code may use.
 
@@ -135,50 +136,70 @@ class NumbaExecutable:
         values: MutableMapping[str, Array],
         lowering: Lowering = EVERYTHING,
     ):
+        self._network, self._lowering = network, lowering
         self._values, self._dtype = values, np.dtype(dtype)
         self._lock, self._threads = threading.RLock(), Threads()
         self._prediction, self._loss = network.named("yhat"), network.named("L")
-        cotangents = network.raw_gradients.outputs
-        self._names = {str(t.label): t.name for t in cotangents}
-        self._step = step = network.step(optimizer)
-        updated = [t for t in step.tensors if t.label in step.defined and t.role in UPDATED]
-        lying = stored(step, target_of(lowering, self._dtype))
-        kept = {label: tensor for label, tensor in lying.items() if tensor.role in UPDATED}
+        self._step = network.step(optimizer)
+        self._layout = stored(self._step, target_of(lowering, self._dtype))
+        kept = {label: t for label, t in self._layout.items() if t.role in UPDATED}
         self._turned = dict(_turned(values, kept))
-        self._entries = {
-            name: Entry(name, program, outputs, self._dtype, lowering, layout)
-            for name, program, outputs, layout in (
-                ("predict", network.inference, [self._prediction], kept),
-                ("loss", network.inference, [self._loss], kept),
-                ("gradients", network.gradients, [self._loss, *cotangents], kept),
-            )
-        }
-        results = [self._loss, *updated]
-        self._entries["train"] = Entry(
-            "train", step, results, self._dtype, lowering, lying, gathers=True
-        )
-        self.source = self._generated(lowering)
+        self._entries: dict[str, Entry] = {}
+        self._modules: dict[str, Compiled] = {}
 
-    def _generated(self, lowering: Lowering) -> str:
-        title = f"A network compiled by symprop in {self._dtype.name}"
-        lanes = target_of(lowering, self._dtype).loop_lanes
-        module = Module(title, self._dtype, _own(lowering), lanes)
-        for name, entry in self._entries.items():
-            if name == "train":
-                loss = self._loss.label
-                entry.signature = module.training(name, entry.program, entry.plan, loss)
-            else:
-                entry.signature = module.entry(name, entry.program, entry.plan)
+    def _entry(self, name: str) -> Entry:
+        """One of PROGRAMS, lowered when it is first asked for."""
+        with self._lock:
+            if name not in self._entries:
+                entry = self._entries[name] = self._lowered(name)
+                module = self._module(f"{name} of a network")
+                entry.signature = self._add(module, entry)
+                self._modules[name] = load(module.text)
+            return self._entries[name]
+
+    def _lowered(self, name: str) -> Entry:
+        step, loss, layout = self._step, self._loss, self._layout
+        if name == "train":
+            updated = [t for t in step.tensors if t.label in step.defined and t.role in UPDATED]
+            program, outputs = step, [loss, *updated]
+        else:
+            layout = {label: t for label, t in layout.items() if t.role in UPDATED}
+            program = self._network.gradients if name == "gradients" else self._network.inference
+            outputs = {
+                "predict": [self._prediction],
+                "loss": [loss],
+                "gradients": [loss, *self._cotangents],
+            }[name]
+        given = name, program, outputs, self._dtype, self._lowering, layout
+        return Entry(*given, gathers=name == "train")
+
+    @property
+    def _cotangents(self) -> Sequence[Tensor]:
+        return self._network.raw_gradients.outputs
+
+    def _module(self, what: str) -> Module:
+        lanes = target_of(self._lowering, self._dtype).loop_lanes
+        title = f"{what[0].upper()}{what[1:]} compiled by symprop in {self._dtype.name}"
+        return Module(title, self._dtype, _own(self._lowering), lanes)
+
+    def _add(self, module: Module, entry: Entry) -> Signature:
+        """Add an entry's function to a module."""
+        if entry.name == "train":
+            return module.training(entry.name, entry.program, entry.plan, self._loss.label)
+        return module.entry(entry.name, entry.program, entry.plan)
+
+    @property
+    def source(self) -> str:
+        """The text of all programs as one module, where they share their kernels."""
+        module = self._module("a network")
+        for name in PROGRAMS:
+            self._add(module, self._entry(name))
         return module.text
 
     @property
     def _arrays(self) -> dict[str, Array]:
         """What programs are run on, by label."""
         return {**self._values, **self._turned}
-
-    @cached_property
-    def _module(self) -> Compiled:
-        return load(self.source)
 
     @_one_at_a_time
     def predict(self, x: Array) -> Array:
@@ -201,7 +222,7 @@ class NumbaExecutable:
         self, name: str, count: int, **arrays: Array
     ) -> Iterator[tuple[dict[str, Array], int]]:
         """Run a program on pieces of the rows, to keep its buffers small; gives both."""
-        entry = self._entries[name]
+        entry = self._entry(name)
         data = entry.data(**arrays)
         step = max(LEAST_ROWS, WORK // (entry.work.width or 1))
         for first in range(0, count, step):
@@ -211,7 +232,7 @@ class NumbaExecutable:
 
     def _run(self, entry: Entry, data: Mapping[str, Array], rows: int) -> dict[str, Array]:
         """Run a program; the arrays that it works in."""
-        self._module.call(entry.name, entry.arguments({**self._arrays, **data}, rows))
+        self._modules[entry.name].call(entry.name, entry.arguments({**self._arrays, **data}, rows))
         return entry.work.arrays(rows)[0]
 
     @_one_at_a_time
@@ -219,36 +240,42 @@ class NumbaExecutable:
         self, x: Array, y: Array, noise: Array = NO_NOISE
     ) -> tuple[float, dict[str, Array]]:
         """The mean loss over all rows, as one batch, and its gradient by parameter name."""
-        entry = self._entries["gradients"]
+        entry = self._entry("gradients")
         draws = drawn(entry.program.tensors, noise, len(x), self._dtype)
         found = self._run(entry, {**entry.data(x=x, y=y), **draws}, len(x))
         loss = float(found[str(self._loss.label)])
-        return loss, {name: found[label].copy() for label, name in self._names.items()}
+        return loss, {t.name: found[str(t.label)].copy() for t in self._cotangents}
+
+    def lower(self) -> None:
+        """Write what trains, if that was not done. Raises LoweringError."""
+        self._entry("train")
 
     @_one_at_a_time
     def prepare(self, batches: Batches) -> None:
         """Compile what trains on such batches, if that was not done."""
-        self._module.prepare("train", self._calls(batches)(0, 0, 1)[0])
+        given = self._calls(batches)(0, 0, 1)[0]
+        self._modules["train"].prepare("train", given)
 
     @_one_at_a_time
     def train(self, batches: Batches, first: int, last: int) -> None:
         """Train on a range of batches, counted through all epochs."""
         calls = self._calls(batches)
+        module = self._modules["train"]
 
         def run(begin: int, end: int, threads: int) -> None:
             found = calls(begin, end, threads)
-            together([partial(self._module.call, "train", call) for call in found])
+            together([partial(module.call, "train", call) for call in found])
 
-        self._module.prepare("train", calls(first, last, 1)[0])
+        module.prepare("train", calls(first, last, 1)[0])
         self._threads.run(run, first, last, self._parts(batches))
 
     def _parts(self, batches: Batches) -> int:
         """Into how many parts a batch is cut."""
-        return self._entries["train"].parts(min(batches.size, len(batches.rows)))
+        return self._entry("train").parts(min(batches.size, len(batches.rows)))
 
     def _calls(self, batches: Batches) -> Callable[[int, int, int], list[list[Any]]]:
         """What each of some threads calls the training with, for a range of batches."""
-        entry, size = self._entries["train"], min(batches.size, len(batches.rows))
+        entry, size = self._entry("train"), min(batches.size, len(batches.rows))
         parts = entry.parts(size)
         data = entry.data(**batches.data)
         picked = [data[str(tensor.label)] for tensor in entry.batches]

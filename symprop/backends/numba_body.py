@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from math import prod
 from typing import Protocol
 
@@ -42,7 +42,7 @@ CACHE = 48 * 1024
 SECOND_CACHE = 1 << 19
 """Bytes of a matrix that each block reads anew from far away."""
 PAGE = 4096
-"""Bytes of a row from which on each row of a matrix lies in another page of memory."""
+"""Bytes of memory that one address is looked up for."""
 LEAST, MOST = 32, 512
 """Rows of a block: fewer would not fill the tiles of products, more than this gains nothing."""
 
@@ -104,19 +104,20 @@ class Body:
         (low, high), most = self.row_bounds(names), block_rows(self.plan, self._module.dtype)
         yield f"height = {most}"
         yield f"for block in range({low}, {high}, height):"
-        yield f"{INDENT}{names[ROWS]} = min(height, {high} - block)"
+        yield f"{INDENT}{names[ROWS]} = least(height, {high} - block)"
         used = set(touched(step))
         tensors = [*self.plan.given, *self.plan.buffers]
         parts = [t for t in tensors if t.label in used and t.shape[:1] == (BATCH,)]
         inner = names.but({t.label: f"{names[t.label]}_part" for t in parts})
         for tensor in parts:
             name = names[tensor.label]
-            yield f"{INDENT}{inner[tensor.label]} = {name}[block:block + {names[ROWS]}]"
+            yield f"{INDENT}{inner[tensor.label]} = rows_from({name}, block, {names[ROWS]})"
         yield from (INDENT + line for line in self.lines(step.steps, inner))
 
     def _stages(self, calls: Sequence[Call], names: Names) -> Iterator[str]:
         """The calls, those of equal layers in a loop over a table of their arrays."""
 
+        @cache
         def kind(text: str) -> object:
             piece = self.piece(text, names)
             return self._view(piece) if piece else text
@@ -257,16 +258,19 @@ class Body:
             if grows
             else "False"
         )
-        places = (a, *distances, b, length[1], c, length[2])
         factor = self._number(step.factor, names)
-        kernel = "turned" if right[1] != column else self._for_rows_of(right[1])
+        straight = right[1] == column
+        if straight and not self._is_far(column):
+            kernel, apart = "product", [length[1]]
+        else:
+            kernel, apart = "strips", [length[1], "1"] if straight else ["1", length[1]]
+        places = (a, *distances, b, *apart, c, length[2])
         return Call(self._own_kernel(kernel), (*places, *rows, *size, add, factor))
 
-    def _for_rows_of(self, column: Expr) -> str:
-        """The kernel for a product with a matrix of such rows."""
+    def _is_far(self, column: Expr) -> bool:
+        """Whether the rows of a matrix with such columns lie in different pages."""
         size = extent(column)
-        far = size.is_Integer and int(size) * self._module.dtype.itemsize >= PAGE
-        return "strips" if far else "product"
+        return bool(size.is_Integer) and int(size) * self._module.dtype.itemsize >= PAGE
 
     def _number(self, value: Expr, names: Names) -> str:
         """An expression of tensors without axes."""
@@ -380,7 +384,7 @@ def _product_kernel(step: Gemm) -> Kernel:
     lines.append(f"{INDENT * (len(step.batch) + 1)}np.dot({left}, {right}, {out})")
     labels = (Symbol("A"), Symbol("B"), Symbol("C"))
     note = "C = " + " · ".join(f"{x}ᵀ" if t else x for x, t in zip("AB", turned, strict=True))
-    return Kernel(tuple(lines), labels, (0, 1, 2), (note,))
+    return Kernel(tuple(lines), labels, (0, 1, 2), (note,), "blas")
 
 
 def words(lines: Iterable[str]) -> set[str]:

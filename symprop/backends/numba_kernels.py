@@ -15,7 +15,14 @@ from numba.core.lowering import Lower
 from numba.core.typed_passes import NativeLowering
 
 
-class _KernelLibrary(JITCodeLibrary):  # type: ignore[misc, unused-ignore]
+class _PlainLibrary(JITCodeLibrary):  # type: ignore[misc, unused-ignore]
+    """Code that is optimized once, when it is complete."""
+
+    def _optimize_functions(self, module: Any) -> None:
+        module.data_layout = self._codegen._data_layout
+
+
+class _KernelLibrary(_PlainLibrary):  # type: ignore[misc, unused-ignore]
     """The code of a kernel, which is only ever part of an entry: optimized and turned into machine
     code there, and not by itself before.
     """
@@ -28,7 +35,7 @@ class _KernelLibrary(JITCodeLibrary):  # type: ignore[misc, unused-ignore]
         self._finalized = True
 
 
-class _EntryLibrary(JITCodeLibrary):  # type: ignore[misc, unused-ignore]
+class _EntryLibrary(_PlainLibrary):  # type: ignore[misc, unused-ignore]
     """The code of an entry with all kernels. They are called from here only, so that LLVM may drop
     arguments that they do not use and fill in those that are always the same; and they are
     private, for the linker takes even what is internal for a function of that name elsewhere.
@@ -38,7 +45,8 @@ class _EntryLibrary(JITCodeLibrary):  # type: ignore[misc, unused-ignore]
         for library in self._kernels(self._linking_libraries):
             for function in library.get_defined_functions():
                 self._final_module.get_function(function.name).linkage = Linkage.private
-        super()._optimize_final_module()
+        manager, builder = self._codegen._module_pass_manager()
+        manager.run(self._final_module, builder)
 
     def _kernels(self, libraries: Iterable[Any]) -> Iterator[_KernelLibrary]:
         for library in libraries:
@@ -135,7 +143,7 @@ def inlined(function: Callable[..., Any], pipeline: Any = Apart) -> Any:
     Numba would compile it anew for each number that stands in the text.
     """
     options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "error_model": "numpy"}
-    made = njit(pipeline_class=pipeline, **options)(function)
+    made = njit(pipeline_class=pipeline, _nrt=False, **options)(function)
     template = made.get_call_template
     made.get_call_template = lambda given, named: template(
         tuple(map(types.unliteral, given)), named
@@ -146,3 +154,9 @@ def inlined(function: Callable[..., Any], pipeline: Any = Apart) -> Any:
 def compiled(function: Callable[..., Any]) -> Any:
     """The same for a function that is long enough to stay one."""
     return inlined(function, Alone)
+
+
+@inlined
+def least(a, b):  # type: ignore[no-untyped-def]
+    """The smaller of two whole numbers."""
+    return a if a < b else b

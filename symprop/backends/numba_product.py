@@ -21,7 +21,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from symprop.backends import shuffle
-from symprop.backends.numba_kernels import compiled, inlined
+from symprop.backends.numba_kernels import compiled, inlined, least
 from symprop.backends.numba_vector import (
     LANES,
     call_llvm,
@@ -247,7 +247,7 @@ def _tile(rows: int, vectors: int, masked: bool) -> Any:
     return tile
 
 
-def panel(vectors: int, masked: bool) -> Any:
+def _panel(vectors: int, masked: bool) -> Any:
     """The rows of C from i on, in blocks, for the columns of so many vectors that begin at j of C;
     a_at and b_at are where A and B begin.
     """
@@ -268,11 +268,13 @@ def panel(vectors: int, masked: bool) -> Any:
     return panel
 
 
+pair, single = _panel(2, masked=False), _panel(1, masked=True)
+
+
 def _product(lanes: int) -> Any:
     """C[i, j] (+)= Σ_s A[i, s]·B[s, j] for a range of i with so many lanes in a vector: two vectors
     of columns at a time, then one after the other, filled or not.
     """
-    pair, single = panel(2, masked=False), panel(1, masked=True)
 
     @compiled
     def product(A, a, s, B, b, C, c, start, stop, columns, count, add, factor):  # type: ignore[no-untyped-def]
@@ -281,7 +283,7 @@ def _product(lanes: int) -> Any:
             pair(A, 0, a, s, B, j, b, C, c, start, stop, j, 2 * lanes, count, add, factor)
             j += 2 * lanes
         while columns - j > 0:
-            some = min(lanes, columns - j)
+            some = least(lanes, columns - j)
             single(A, 0, a, s, B, j, b, C, c, start, stop, j, some, count, add, factor)
             j += lanes
 

@@ -22,9 +22,12 @@ from symprop.program import Program
 from symprop.steps import Schedule
 
 FUNCTIONS: dict[str, tuple[str, ...]] = {
-    "numba_views": ("cube32", "cube64", "line32", "line64", "matrix32", "matrix64"),
+    "numba_kernels": ("least",),
+    "numba_views": (
+        *("cube32", "cube64", "entry_at", "line32", "line64", "matrix32", "matrix64", "rows_from"),
+    ),
     "numba_product": ("begin_epoch", "product32", "product64", "transpose32", "transpose64"),
-    "numba_strips": ("strips32", "strips64", "turned32", "turned64"),
+    "numba_strips": ("strips32", "strips64"),
     "numba_noise": ("draw32", "draw64", "noise_key"),
     "numba_threads": ("add_up", "parts_used", "rows_of_part", "share", "wait"),
     "numba_lanes": (
@@ -51,8 +54,11 @@ OPTIONS = {{
     "error_model": "numpy",
     "fastmath": {{"afn", "arcp", "contract", "nsz", "reassoc"}},
     "no_cfunc_wrapper": True,
+    "_nrt": False,  # nothing is allocated
 }}
+BLAS = {{**OPTIONS, "_nrt": True}}  # as np.dot demands
 kernel = numba.njit(pipeline_class=Alone, no_cpython_wrapper=True, **OPTIONS)
+blas = numba.njit(pipeline_class=Alone, no_cpython_wrapper=True, **BLAS)
 vectors = numba.njit(pipeline_class=Apart, no_cpython_wrapper=True, **OPTIONS)
 stage = numba.njit(pipeline_class=Alone, no_cpython_wrapper=True, **OPTIONS)
 entry = numba.njit(pipeline_class=Entry, nogil=True, **OPTIONS)

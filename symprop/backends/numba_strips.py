@@ -15,10 +15,10 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from symprop.backends.numba_kernels import compiled, inlined
-from symprop.backends.numba_product import INDEX, Tile, panel, product32, product64, square
+from symprop.backends.numba_kernels import compiled, inlined, least
+from symprop.backends.numba_product import INDEX, Tile, pair, product32, product64, single, square
 from symprop.backends.numba_vector import LANES, vector_bytes
-from symprop.backends.numba_views import line32, line64
+from symprop.backends.numba_views import matrix32, matrix64
 
 DEPTH = 512
 """Numbers that are summed up from one strip: it takes 64 KiB, some of the second cache."""
@@ -74,7 +74,7 @@ def _straight(lanes: int) -> Any:
                 whole(B, at + s * b, strip, s * 2 * lanes, columns)
             else:
                 for j in range(0, columns, lanes):
-                    part(B, at + s * b + j, strip, s * 2 * lanes + j, min(lanes, columns - j))
+                    part(B, at + s * b + j, strip, s * 2 * lanes + j, least(lanes, columns - j))
 
     return straight
 
@@ -97,24 +97,28 @@ def _turned(lanes: int) -> Any:
     return turned
 
 
-def _strips(lanes: int, product: Any, line: Any, turn: bool) -> Any:
-    """C[i, j] (+)= Σ_s A[i, s]·B[s, j] for a range of i, where B may lie transposed."""
-    fill = (_turned if turn else _straight)(lanes)
-    pair, single = panel(2, masked=False), panel(1, masked=True)
+def _strips(lanes: int, product: Any, matrix: Any) -> Any:
+    """C[i, j] (+)= Σ_s A[i, s]·B[s, j] for a range of i, with the distances b between the rows of B
+    and t between its columns, of which one is 1.
+    """
+    straight, turned = _straight(lanes), _turned(lanes)
 
     @compiled
-    def strips(A, a, s, B, b, C, c, start, stop, columns, count, add, factor):  # type: ignore[no-untyped-def]
-        if not turn and stop - start < WORTH_A_COPY:
+    def strips(A, a, s, B, b, t, C, c, start, stop, columns, count, add, factor):  # type: ignore[no-untyped-def]
+        if t == 1 and stop - start < WORTH_A_COPY:
             product(A, a, s, B, b, C, c, start, stop, columns, count, add, factor)
             return
         wide = 2 * lanes
-        strip = line(_room(), DEPTH * wide)  # type: ignore[call-arg, unused-ignore]
+        strip = matrix(_room(), DEPTH, wide)  # type: ignore[call-arg, unused-ignore]
         scale = factor if add else B.dtype.type(1)
-        for first in range(0, max(1, count), DEPTH):
-            some, more = min(DEPTH, count - first), add or first > 0
+        for first in range(0, count if count > 0 else 1, DEPTH):
+            some, more = least(DEPTH, count - first), add or first > 0
             for j in range(0, columns, wide):
-                width = min(wide, columns - j)
-                fill(B, first + j * b if turn else first * b + j, b, strip, some, width)
+                width = least(wide, columns - j)
+                if t == 1:
+                    straight(B, first * b + j, b, strip, some, width)
+                else:
+                    turned(B, first + j * t, t, strip, some, width)
                 if width == wide:
                     pair(
                         A, first * s, a, s, strip, 0, wide,
@@ -124,12 +128,11 @@ def _strips(lanes: int, product: Any, line: Any, turn: bool) -> Any:
                 for v in range(0, width, lanes):
                     single(
                         A, first * s, a, s, strip, v, wide,
-                        C, c, start, stop, j + v, min(lanes, width - v), some, more, scale,
+                        C, c, start, stop, j + v, least(lanes, width - v), some, more, scale,
                     )  # fmt: skip
 
     return strips
 
 
-KINDS = (LANES["float32"], product32, line32), (LANES["float64"], product64, line64)
-strips32, strips64 = (_strips(*kind, turn=False) for kind in KINDS)
-turned32, turned64 = (_strips(*kind, turn=True) for kind in KINDS)
+strips32 = _strips(LANES["float32"], product32, matrix32)
+strips64 = _strips(LANES["float64"], product64, matrix64)

@@ -141,14 +141,16 @@ def add_up(parts, count, start, stop):  # type: ignore[no-untyped-def]
 def share(size, thread, threads):  # type: ignore[no-untyped-def]
     """From where to where a thread does the elements of an array: in whole cache lines."""
     step = (size + 16 * threads - 1) // (16 * threads) * 16
-    return min(size, thread * step), min(size, thread * step + step)
+    start, stop = thread * step, thread * step + step
+    return size if start > size else start, size if stop > size else stop
 
 
 @compiled
 def rows_of_part(rows, part, parts):  # type: ignore[no-untyped-def]
     """From where to where a part of a batch has its rows."""
     step = (rows + 8 * parts - 1) // (8 * parts) * 8
-    return part * step, min(rows, part * step + step)
+    stop = part * step + step
+    return part * step, rows if stop > rows else stop
 
 
 @compiled

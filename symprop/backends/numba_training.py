@@ -115,7 +115,7 @@ class TrainingBody(Body):
         used = words(loop)
         for label in self._sums:
             if self._names[label] in used:
-                yield f"{self._names[label]} = {self._given(label)}[0]"
+                yield f"{self._names[label]} = entry_at({self._given(label)}, 0)"
         for size in self._shares:
             yield f"start_{size}, stop_{size} = share({size}, thread, threads)"
         yield "count = (rows_all.size + stride - 1) // stride"
@@ -129,7 +129,7 @@ class TrainingBody(Body):
         yield f"{INDENT * 3}begin_epoch(order, rows_all, seeds, epoch)"
         yield f"{INDENT * 2}wait(barrier, threads)"
         yield f"{INDENT}begin = batch * stride"
-        yield f"{INDENT}{m} = min(stride, rows_all.size - begin)"
+        yield f"{INDENT}{m} = least(stride, rows_all.size - begin)"
         yield f"{INDENT}active = parts_used({m}, parts)"
         for n, tensor in enumerate(self.program.with_role("noise")):
             yield f"{INDENT}key_{n} = noise_key(noise, step, {tensor_number(tensor)})"
@@ -205,7 +205,7 @@ class TrainingBody(Body):
         used = words(lines)
         for label in summed:
             if own[label] in used:
-                yield f"{INDENT}{own[label]} = {self._given(label)}[part]"
+                yield f"{INDENT}{own[label]} = entry_at({self._given(label)}, part)"
         yield from (INDENT + line for line in lines)
 
     def _way(self, step: Step) -> Literal["parts", "shared", "first"]:

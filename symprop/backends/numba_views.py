@@ -1,4 +1,4 @@
-"""Arrays made of an address and sizes, in generated code."""
+"""Arrays made of an address and sizes, or of a part of another, in generated code."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
@@ -62,3 +63,40 @@ def cube32(_context: Any, address: Any, a: Any, b: Any, c: Any) -> Any:
 def cube64(_context: Any, address: Any, a: Any, b: Any, c: Any) -> Any:
     kind, generate = _at(types.float64, 3)
     return kind(*[types.int64] * 4), generate
+
+
+def _part(context: Any, build: ir.IRBuilder, kinds: Any, given: Any, lead: list[Any]) -> Any:
+    """The array of the type ``kinds[0]`` that begins given[1] entries after another of the type
+    ``kinds[1]``, with sizes ``lead`` in the place of the first; whoever holds the other holds it.
+    """
+    kind, whole = kinds
+    source = context.make_array(whole)(context, build, value=given[0])
+    sizes, strides = (
+        cgutils.unpack_tuple(build, found, whole.ndim) for found in (source.shape, source.strides)
+    )
+    number = context.get_value_type(whole.dtype)
+    data = cgutils.pointer_add(build, source.data, build.mul(given[1], strides[0]))
+    array = context.make_array(kind)(context, build)
+    size, dropped = context.get_abi_sizeof(number), whole.ndim - kind.ndim
+    populate_array(array, data, [*lead, *sizes[1:]], strides[dropped:], size, None)
+    return array._getvalue()
+
+
+@intrinsic  # type: ignore[misc, unused-ignore]
+def rows_from(_context: Any, a: Any, first: Any, count: Any) -> Any:
+    """a[first:first + count], without a look at how many rows there are."""
+
+    def generate(context: Any, build: ir.IRBuilder, signature: Any, given: Any) -> Any:
+        return _part(context, build, (signature.return_type, a), given, [given[2]])
+
+    return a(a, types.intp, types.intp), generate
+
+
+@intrinsic  # type: ignore[misc, unused-ignore]
+def entry_at(_context: Any, a: Any, at: Any) -> Any:
+    """a[at], without a look at how many entries there are."""
+
+    def generate(context: Any, build: ir.IRBuilder, signature: Any, given: Any) -> Any:
+        return _part(context, build, (signature.return_type, a), given, [])
+
+    return types.Array(a.dtype, a.ndim - 1, "C")(a, types.intp), generate

@@ -354,6 +354,9 @@ class NumpyExecutable:
             for parameter, cotangent in self._cotangents.items()
         }
 
+    def lower(self) -> None:
+        """Nothing is lowered."""
+
     def prepare(self, batches: Batches) -> None:
         """Nothing is compiled."""
 
