@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,11 +12,12 @@ import sympy
 from symprop import Dense, Network
 from symprop.activations import ACTIVATIONS, Elementwise
 from symprop.adjoint import backward
-from symprop.backends import Batches
+from symprop.backends import Batches, numba_source
 from symprop.backends import numba as compiled
 from symprop.backends import numpy as interpreter
 from symprop.backends.numba import NumbaExecutable
 from symprop.backends.numba_nest import Names
+from symprop.backends.numba_scalar import PRODUCTS, VECTORIZABLE
 from symprop.backends.numpy import FUNCTIONS, NumpyExecutable
 from symprop.errors import DataError
 from symprop.losses import LOSSES, prediction
@@ -325,3 +327,15 @@ def test_equal_layers_share_their_kernels() -> None:
 def test_names_are_python_names() -> None:
     names = Names([Symbol("W1"), Symbol("W1′1"), Symbol("W1′2"), Symbol("d_W1"), Symbol("if")])
     assert list(names._names.values()) == ["W1", "d_W1", "d2_W1", "d_W1_", "if_"]
+
+
+def test_no_tensor_takes_a_name_of_generated_code() -> None:
+    own = {name for names in numba_source.FUNCTIONS.values() for name in names}
+    head = ast.parse(numba_source.PREAMBLE.format(title="", dtype="float64", imports=""))
+    assigned = {t.id for n in head.body if isinstance(n, ast.Assign) for t in n.targets}
+    imports = [n for n in head.body if isinstance(n, (ast.Import, ast.ImportFrom))]
+    own |= assigned | {a.asname or a.name for n in imports for a in n.names}
+    own |= {*PRODUCTS, *VECTORIZABLE}
+    assert {"strips32", "np", "OPTIONS", "exp"} <= own
+    names = Names(map(Symbol, sorted(own)))
+    assert own.isdisjoint(names.labels)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from sympy import Add, Expr, Idx, Indexed, S, Symbol, cse, numbered_symbols
 
-from symprop.backends.numba_scalar import VECTORIZABLE, ScalarPrinter, subscript
+from symprop.backends.numba_scalar import PRODUCTS, VECTORIZABLE, ScalarPrinter, subscript
 from symprop.equation import Equation
 from symprop.program import Program
 from symprop.steps import Nest, Statement
@@ -19,14 +19,15 @@ from symprop.tensor import accesses, extent, indices, label_of, subscripts_of
 
 INDENT = "    "
 RESERVED = re.compile(
-    r"[rsuvw]_\d+|i\d+|(nest|product|gather|fill|stage)_\d+|np|math|numba|F|kernel|vectors|stage|entry|Alone|Apart|OPTIONS"
-    r"|all_.*|.*_(part|parts|own)|run|predict|loss|gradients|train|begin_epoch|(product|transpose)(32|64)"
+    r"[rsuvw]_\d+|i\d+|(nest|product|gather|fill|stage|phase)_\d+|np|math|numba|F|kernel|vectors|stage|entry|blas"
+    r"|Alone|Apart|Entry|OPTIONS|BLAS"
+    r"|all_.*|.*_(part|parts|own)|run|predict|loss|gradients|train|begin_epoch|(product|strips|transpose)(32|64)"
     r"|p_\d+|either|every|largest|load|load_some|sqrt|store|store_some|total|where"
     r"|add_up|parts_used|rows_of_part|share|wait|(start|stop)(_\d+)?|parts?|thread|threads|barrier|low|high|active"
     r"|first|last|stride|rows_all|order|seeds|losses|done|count|step|epoch|batch|begin|block|blocks|layer"
-    r"|table_\d+|(line|matrix|cube)(32|64)"
+    r"|table_\d+|(line|matrix|cube)(32|64)|rows_from|entry_at|least"
     r"|height|noise|noise_key|key_\d+|draw(32|64)"
-    rf"|{'|'.join(VECTORIZABLE)}"
+    rf"|{'|'.join((*VECTORIZABLE, *PRODUCTS))}"
 )
 """Names that generated code uses itself."""
 
