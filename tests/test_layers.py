@@ -96,7 +96,7 @@ def test_threads_and_blocks_change_no_bit():
     for threads in (1, 3):
         trained = network.compile(SGD(0.1), "float32", lowering=Lowering(threads=3))
         executable = trained._executable
-        assert executable._entries["train"].parts(192) == 3
+        assert executable._entry("train").parts(192) == 3
         executable._threads.run = lambda run, a, b, _parts, n=threads: run(a, b, n)
         trained.fit(x, y, epochs=3, batch_size=192)
         found.append(trained.values)
@@ -111,7 +111,7 @@ def test_threads_and_blocks_change_no_bit():
 def test_threads_that_do_not_wait_share_no_memory():
     """Of steps up to the end of the next blocks, threads may do different ones at a time."""
     layers = [Dense(8), BatchNorm(), Activation("relu"), Dense(8), BatchNorm(), Dense(3)]
-    entry = net(layers).compile("adam")._executable._entries["train"]
+    entry = net(layers).compile("adam")._executable._entry("train")
     (arrays, *_) = entry.work.arrays(64, parts=2)
     local = {tensor.label for tensor in entry.plan.local}
     together = set()

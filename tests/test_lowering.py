@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import sympy
-from symprop import Adam, Dense, Network, prediction, target
+from symprop import Adam, BatchNorm, Dense, Network, prediction, target
 from symprop.backends import Batches, numba_entry
 from symprop.backends.numba import NumbaExecutable
 from symprop.backends.numpy import NumpyExecutable
@@ -27,6 +27,7 @@ NETWORKS: dict[str, Network] = {
     ),
     "deep": Network([*[Dense(16, "tanh")] * 6, Dense(2)], inputs=2, loss="mae"),
     "wide": Network([Dense(128, "tanh"), Dense(3)], inputs=130, loss="mse"),
+    "normed": Network([*[Dense(16, "tanh"), BatchNorm()] * 5, Dense(2)], inputs=3, loss="mse"),
     "large": Network([Dense(1030, "tanh"), Dense(130, "relu"), Dense(3)], inputs=5, loss="mse"),
     "custom": Network(
         [Dense(20, activation=z * sympy.atan(z)), Dense(9, "softplus")],
@@ -73,7 +74,8 @@ def _threads_always_pay(monkeypatch: pytest.MonkeyPatch) -> None:
 
 CASES = [(name, lowering) for name in NETWORKS for lowering in OFF[:1]]
 CASES += [("odd" if n % 2 else "classifier", lowering) for n, lowering in enumerate(OFF[1:])]
-CASES += [("wide", Lowering(threads=3)), ("wide", Lowering(blocks=False))]
+CASES += [(name, Lowering(threads=3)) for name in ("wide", "normed")]
+CASES += [(name, Lowering(blocks=False)) for name in ("wide", "normed")]
 
 
 def told(value: object) -> str:
@@ -126,7 +128,7 @@ def test_a_large_gradient_that_only_descent_needs_is_added_into_the_weights(
     mine, expected = values(net, optimizer), values(net, optimizer)
     slow = NumpyExecutable(net, optimizer, np.dtype("float64"), expected)
     fast = NumbaExecutable(net, optimizer, "float64", mine, Lowering(accumulation=on, threads=3))
-    entry = fast._entries["train"]
+    entry = fast._entry("train")
     steps = [s for s in entry.plan.steps if isinstance(s, Gemm) and s.factor != 1]
     assert [str(s.factor) for s in steps] == ["-alpha"] * (added * on)
     stored = {str(t.label) for t in entry.plan.buffers}
@@ -155,7 +157,7 @@ def test_bits_depend_on_the_parts_of_a_batch_not_on_the_threads(name: str, parts
         executable = NumbaExecutable(
             net, SGD(0.01), "float32", as_float32(mine), Lowering(threads=parts)
         )
-        assert executable._entries["train"].parts(BATCH) == parts
+        assert executable._entry("train").parts(BATCH) == parts
         executable._threads = With(threads)  # type: ignore[assignment]
         losses = trained(executable, net).tobytes()
         found.append((losses, {k: v.tobytes() for k, v in executable._values.items()}))
@@ -172,7 +174,7 @@ def test_one_code_serves_every_batch_size() -> None:
     x, y = data(net)
     for size in (1, 7, 64):
         executable.train(Batches.of(x, y, np.arange(70), np.empty(0, np.uint64), size, 1), 0, 2)
-    assert len(executable._module.module.train.overloads) == 1
+    assert len(executable._modules["train"].module.train.overloads) == 1
 
 
 @pytest.mark.parametrize(("threads", "words"), [(-1, "at least 0, got -1"), (1.5, "a number")])
@@ -181,13 +183,18 @@ def test_a_number_of_threads_is_checked(threads: Any, words: str) -> None:
         Lowering(threads=threads)
 
 
+BLOCKS = {"dense": [Dense(16, "tanh")], "normed": [Dense(16), BatchNorm(), Dense(16, "relu")]}
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_code_does_not_grow_with_depth(optimizer: str) -> None:
+@pytest.mark.parametrize("block", BLOCKS)
+def test_code_does_not_grow_with_depth(block: str, optimizer: str) -> None:
     sources = []
-    for layers in (8, 16):
-        net = Network([Dense(16, "tanh")] * layers + [Dense(2)], inputs=16, loss="mse")
+    for count in (8, 16):
+        net = Network(BLOCKS[block] * count + [Dense(2)], inputs=16, loss="mse")
         made = NumbaExecutable(net, net.compile(optimizer).optimizer, "float32", {})
-        sources.append(len(made.source.splitlines()))
+        made.lower()
+        sources.append(len(made._modules["train"].text.splitlines()))
     assert sources[0] == sources[1]
 
 

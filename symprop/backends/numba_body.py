@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 from sympy import Expr, Symbol
 
-from symprop.backends.numba_calls import Call, arguments_of, repeated
+from symprop.backends.numba_calls import OFTEN, Call, arguments_of, repeated
 from symprop.backends.numba_nest import INDENT, Kernel, Names, NestWriter
 from symprop.backends.numba_scalar import ScalarPrinter, subscript
 from symprop.backends.numba_tables import Piece, Table
@@ -71,13 +71,15 @@ class Body:
         self._flat: dict[Nest, tuple[int, Kernel] | None] = {}
         self.tables: list[Table] = []
         self._local = {tensor.label for tensor in plan.local}
+        self._often = OFTEN
+        self._sizes: dict[Symbol, str] = {}
 
     def lines(self, steps: Iterable[Step], names: Names) -> Iterator[str]:
         """The statements that run the steps."""
         calls: list[Call] = []
         for step in steps:
             if isinstance(step, (Loop, Rows)):
-                yield from self._stages(calls, names)
+                yield from self.stages(calls, names, self._often)
                 calls = []
             if isinstance(step, Loop):
                 yield from self._loop(step, names)
@@ -85,7 +87,7 @@ class Body:
                 yield from self._rows(step, names)
             else:
                 calls.append(self.call(step, names))
-        yield from self._stages(calls, names)
+        yield from self.stages(calls, names, self._often)
 
     def bounds(self, size: int) -> tuple[str, str]:
         """The range of a loop of so many turns: all of them."""
@@ -114,15 +116,17 @@ class Body:
             yield f"{INDENT}{inner[tensor.label]} = rows_from({name}, block, {names[ROWS]})"
         yield from (INDENT + line for line in self.lines(step.steps, inner))
 
-    def _stages(self, calls: Sequence[Call], names: Names) -> Iterator[str]:
-        """The calls, those of equal layers in a loop over a table of their arrays."""
+    def stages(self, calls: Sequence[Call], names: Names, often: int) -> Iterator[str]:
+        """The calls, those of equal layers in a loop over a table of their arrays, if there are so
+        many.
+        """
 
         @cache
         def kind(text: str) -> object:
             piece = self.piece(text, names)
             return self._view(piece) if piece else text
 
-        for run in repeated(calls, kind):
+        for run in repeated(calls, kind, often):
             if len(run) == 1 or None in map(kind, arguments_of(run[0])):
                 yield from (str(call) for sequence in run for call in sequence)
                 continue
@@ -167,11 +171,11 @@ class Body:
         if piece is None:
             return None
         tensor = self._arrays[piece.label]
-        sizes = [str(size) for size in tensor.shape]
+        sizes = [self._sizes.get(size, str(size)) for size in tensor.shape]
         if piece.label in self._local:
-            sizes[0] = "height"
+            sizes[0] = str(block_rows(self.plan, self._module.dtype))
         sizes = ["parts"] * (piece.kind == "parts") + (sizes or ["1"])
-        known = all(size.isdigit() or size in ("height", "parts") for size in sizes)
+        known = all(s.isdigit() or s in ("parts", *self._sizes.values()) for s in sizes)
         if not known or len(sizes) > len(VIEWS):
             return None
         return self._own_kernel(VIEWS[len(sizes) - 1]), tuple(sizes)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 Kind = Callable[[str], object]
-LEAST, LONGEST = 3, 40
+OFTEN, LONGEST = 3, 120
 """How often a sequence must repeat, and how many calls it may have."""
 
 
@@ -26,17 +26,19 @@ class Call:
         return f"{self.name}({', '.join(self.arguments)})"
 
 
-def repeated(calls: Sequence[Call], kind: Kind) -> Iterator[list[Sequence[Call]]]:
+def repeated(
+    calls: Sequence[Call], kind: Kind, often: int = OFTEN
+) -> Iterator[list[Sequence[Call]]]:
     """The calls in order, cut into sequences that are equal up to arguments of the same ``kind``,
-    as often as they follow one another; a call that does not repeat comes alone.
+    as often as they follow one another; a call that does not repeat ``often`` times comes alone.
     """
     start = 0
     while start < len(calls):
-        lengths = range(1, min(LONGEST, (len(calls) - start) // LEAST) + 1)
+        lengths = range(1, min(LONGEST, (len(calls) - start) // often) + 1)
         counts = {length: _count(calls, start, length, kind) for length in lengths}
         length = max(counts, key=lambda n: (counts[n] - 1) * n, default=1)
         count = counts.get(length, 1)
-        if count < LEAST:
+        if count < often:
             length = count = 1
         yield [calls[start + n * length : start + (n + 1) * length] for n in range(count)]
         start += count * length

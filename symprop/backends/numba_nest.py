@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import keyword
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +23,7 @@ RESERVED = re.compile(
     r"|Alone|Apart|Entry|OPTIONS|BLAS"
     r"|all_.*|.*_(part|parts|own)|run|predict|loss|gradients|train|begin_epoch|(product|strips|transpose)(32|64)"
     r"|p_\d+|either|every|largest|load|load_some|sqrt|store|store_some|total|where"
-    r"|add_up|parts_used|rows_of_part|share|wait|(start|stop)(_\d+)?|parts?|thread|threads|barrier|low|high|active"
+    r"|join|parts_used|rows_of_part|share|wait|(start|stop)(_\d+)?|parts?|thread|threads|barrier|low|high|active"
     r"|first|last|stride|rows_all|order|seeds|losses|done|count|step|epoch|batch|begin|block|blocks|layer"
     r"|table_\d+|(line|matrix|cube)(32|64)|rows_from|entry_at|least"
     r"|height|noise|noise_key|key_\d+|draw(32|64)"
@@ -105,6 +105,55 @@ class Kernel:
         comments = dict.fromkeys(f"# {note}" for note in found)
         head = f"def {name}({', '.join(names[label] for label in self.arguments)}):"
         return "\n".join((*comments, f"@{self.decorator}", head, *body)) + "\n"
+
+
+WORD = re.compile(r"\b[a-zA-Z_]\w*\b(?![(.])")
+"""A word that is neither called nor has parts."""
+
+
+@dataclass(frozen=True)
+class Passage(Kernel):
+    """Lines of an entry that may be a function: its tokens stand for all variables in them, which
+    keep their names; those are parameters that are not assigned there.
+    """
+
+    @classmethod
+    def of(cls, lines: Iterable[str], note: str) -> Passage:
+        text = "\n".join(INDENT + line for line in lines)
+        found = (word for word in WORD.findall(text) if not keyword.iskeyword(word))
+        numbers = {word: n for n, word in enumerate(dict.fromkeys(found))}
+        own = {word for line in text.splitlines() for word in WORD.findall(_assigned(line))}
+        tokens = WORD.sub(
+            lambda word: f"‹{numbers[word[0]]}›" if word[0] in numbers else word[0], text
+        )
+        given = (n for word, n in numbers.items() if word not in own)
+        labels = tuple(map(Symbol, numbers))
+        return cls(tuple(tokens.splitlines()), labels, tuple(given), (note,), "stage")
+
+    @property
+    def plain(self) -> Iterator[str]:
+        """The lines as they were."""
+        for line in self.lines:
+            yield self._filled(line).removeprefix(INDENT)
+
+    def text(self, name: str) -> str:
+        """The function, in the names of its first use."""
+        head = f"def {name}({', '.join(map(str, self.arguments))}):"
+        comments = (f"# {note}" for note in self.notes)
+        body = map(self._filled, self.lines)
+        return "\n".join((*comments, f"@{self.decorator}", head, *body)) + "\n"
+
+    def _filled(self, line: str) -> str:
+        return re.sub(r"‹(\d+)›", lambda found: str(self.labels[int(found[1])]), line)
+
+
+def _assigned(line: str) -> str:
+    """The part of a line that names what it assigns."""
+    loop, _, _ = line.partition(" in ")
+    if loop.lstrip().startswith("for "):
+        return loop
+    names, equals, _ = line.partition(" = ")
+    return names if equals else ""
 
 
 class NestWriter:

@@ -29,7 +29,7 @@ FUNCTIONS: dict[str, tuple[str, ...]] = {
     "numba_product": ("begin_epoch", "product32", "product64", "transpose32", "transpose64"),
     "numba_strips": ("strips32", "strips64"),
     "numba_noise": ("draw32", "draw64", "noise_key"),
-    "numba_threads": ("add_up", "parts_used", "rows_of_part", "share", "wait"),
+    "numba_threads": ("join", "parts_used", "rows_of_part", "share", "wait"),
     "numba_lanes": (
         *("either", "every", "first", "largest", "load", "load_some", "sqrt", "store"),
         *("store_some", "total", "where"),

@@ -137,6 +137,13 @@ def add_up(parts, count, start, stop):  # type: ignore[no-untyped-def]
             put(parts, n, _number(parts, n) + more)
 
 
+@inlined
+def join(parts, active, start, stop):  # type: ignore[no-untyped-def]
+    """The same, if more than one part is at work."""
+    if active > 1:
+        add_up(parts, active, start, stop)
+
+
 @compiled
 def share(size, thread, threads):  # type: ignore[no-untyped-def]
     """From where to where a thread does the elements of an array: in whole cache lines."""

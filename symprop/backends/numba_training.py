@@ -9,6 +9,7 @@ steps of which one uses what another thread has written, all wait for each other
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Iterator
 from itertools import groupby
 from math import prod
@@ -18,8 +19,8 @@ from sympy import Symbol
 
 from symprop.backends.noise import tensor_number
 from symprop.backends.numba_body import Body, Kernels, arguments, batch_tensors, words
-from symprop.backends.numba_calls import Call
-from symprop.backends.numba_nest import INDENT, Names
+from symprop.backends.numba_calls import OFTEN, Call
+from symprop.backends.numba_nest import INDENT, Names, Passage
 from symprop.backends.numba_tables import Kind, Piece, Signature
 from symprop.blocks import ROWS
 from symprop.program import Program
@@ -39,6 +40,11 @@ from symprop.steps import (
 )
 from symprop.tensor import Tensor, extent, subscripts_of
 
+WAIT = Call("wait", ("barrier", "threads"))
+SELDOM = 6
+"""How often calls must repeat to become a loop within a passage, where there are several: those of
+equal layers are equal then, with no tables of their own.
+"""
 LEADING = (
     *("first", "last", "stride", "rows_all", "order", "seeds", "rates", "losses", "done"),
     *("parts", "thread", "threads", "barrier"),
@@ -78,6 +84,7 @@ class TrainingBody(Body):
         self._names = Names((BATCH, ROWS, *self._labels))
         self._sums = {t.label: t for t in sums_over_rows(plan)}
         self._shares: dict[int, None] = {}
+        self._sizes = {BATCH: self._names[BATCH]}
 
     @property
     def _drawing(self) -> tuple[str, ...]:
@@ -142,15 +149,33 @@ class TrainingBody(Body):
         if found:
             yield "if thread == 0:"
             yield from (f"{INDENT}{name}[0] = rates[step]" for name in found)
-            yield "wait(barrier, threads)"
+            yield str(WAIT)
 
     def _batch(self, loss: Symbol) -> Iterator[str]:
-        """The lines for one batch."""
+        """The lines for one batch; passages that occur again become functions."""
+        found = list(self._pieces(loss))
+        often = Counter(piece.key for piece in found if isinstance(piece, Passage))
+        calls: list[Call] = []
+        for piece in found:
+            if isinstance(piece, Passage) and often[piece.key] > 1:
+                piece = Call(self._module.shared("phase", piece), tuple(map(str, piece.arguments)))
+            if isinstance(piece, Call):
+                calls.append(piece)
+                continue
+            yield from self.stages(calls, self._names, OFTEN)
+            calls = []
+            yield from piece.plain if isinstance(piece, Passage) else [piece]
+        yield from self.stages(calls, self._names, OFTEN)
+
+    def _pieces(self, loss: Symbol) -> Iterator[Call | Passage | str]:
+        """What one batch takes: calls, passages and other lines."""
         rounds = list(self._rounds())
+        several = sum(isinstance(step, Rows) for step in self.plan.steps) > 1
+        self._often = SELDOM if several else OFTEN
         holding = [n for n, steps in enumerate(rounds) if any(loss in written(s) for s in steps)]
         for number, steps in enumerate(rounds):
             yield from self._round(steps)
-            yield "wait(barrier, threads)"
+            yield WAIT
             yield from self._added(self._summed(steps))
             if number == holding[-1]:
                 yield from self._counted(loss)
@@ -183,13 +208,13 @@ class TrainingBody(Body):
         if found.steps:
             yield found.steps
 
-    def _round(self, steps: list[Step]) -> Iterator[str]:
-        """The lines of steps between which nobody waits."""
+    def _round(self, steps: list[Step]) -> Iterator[Call | Passage | str]:
+        """Steps between which nobody waits."""
         for way, found in groupby(steps, self._way):
             if way == "parts":
-                yield from self._parts(list(found))
+                yield Passage.of(self._parts(list(found)), "The parts of a batch.")
             elif way == "shared":
-                yield from self.lines(found, self._names)
+                yield from (self.call(step, self._names) for step in found)
             else:
                 yield "if thread == 0:"
                 yield from (INDENT + line for line in self.lines(found, self._names))
@@ -254,13 +279,10 @@ class TrainingBody(Body):
         labels = {label for step in steps if isinstance(step, Rows) for label in written(step)}
         return [label for label in self._sums if label in labels]
 
-    def _added(self, labels: list[Symbol]) -> Iterator[str]:
+    def _added(self, labels: list[Symbol]) -> Iterator[Call]:
         """Add up the sums of the parts."""
-        if labels:
-            ends = {label: self.bounds(self._size(label)) for label in labels}
-            calls = [Call("add_up", (self._given(x), "active", *ends[x])) for x in labels]
-            yield "if active > 1:"
-            yield from (INDENT + line for line in self._stages(calls, self._names))
+        for label in labels:
+            yield Call("join", (self._given(label), "active", *self.bounds(self._size(label))))
 
     def bounds(self, size: int) -> tuple[str, str]:
         """The range of a loop of so many turns: this thread's share."""
