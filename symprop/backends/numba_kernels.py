@@ -120,9 +120,10 @@ class Apart(CompilerBase):  # type: ignore[misc, unused-ignore]
     """Compiles a kernel that may suppose its arrays to be in different places."""
 
     lowering: type[NativeLowering] = _PartLowering
+    noalias = True
 
     def define_pipelines(self) -> list[Any]:
-        self.state.flags.noalias = True
+        self.state.flags.noalias = self.noalias
         self.state.flags.no_compile = True
         return [_with_lowering(self.state, self.lowering)]
 
@@ -133,6 +134,12 @@ class Alone(Apart):
     """
 
     lowering = _KernelLowering
+
+
+class Sequence(Alone):
+    """Compiles calls of kernels: arrays that are needed one after the other may share memory."""
+
+    noalias = False
 
 
 njit: Any = numba.njit  # its types know neither of the two options

@@ -47,7 +47,7 @@ import math
 import numba
 import numpy as np
 
-from symprop.backends.numba_kernels import Alone, Apart, Entry
+from symprop.backends.numba_kernels import Alone, Apart, Entry, Sequence
 {imports}
 F = np.{dtype}
 OPTIONS = {{
@@ -60,7 +60,7 @@ BLAS = {{**OPTIONS, "_nrt": True}}  # as np.dot demands
 kernel = numba.njit(pipeline_class=Alone, no_cpython_wrapper=True, **OPTIONS)
 blas = numba.njit(pipeline_class=Alone, no_cpython_wrapper=True, **BLAS)
 vectors = numba.njit(pipeline_class=Apart, no_cpython_wrapper=True, **OPTIONS)
-stage = numba.njit(pipeline_class=Alone, no_cpython_wrapper=True, **OPTIONS)
+stage = numba.njit(pipeline_class=Sequence, no_cpython_wrapper=True, **OPTIONS)
 entry = numba.njit(pipeline_class=Entry, nogil=True, **OPTIONS)
 '''
 
