@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping, Sequence
-from functools import partial, wraps
+from functools import cached_property, partial, wraps
 from typing import Any
 
 import numpy as np
@@ -188,7 +188,7 @@ class NumbaExecutable:
             return module.training(entry.name, entry.program, entry.plan, self._loss.label)
         return module.entry(entry.name, entry.program, entry.plan)
 
-    @property
+    @cached_property
     def source(self) -> str:
         """The text of all programs as one module, where they share their kernels."""
         module = self._module("a network")
