@@ -32,12 +32,16 @@ def repeated(
     """The calls in order, cut into sequences that are equal up to arguments of the same ``kind``,
     as often as they follow one another; a call that does not repeat ``often`` times comes alone.
     """
-    start = 0
+    names, start = [call.name for call in calls], 0
     while start < len(calls):
-        lengths = range(1, min(LONGEST, (len(calls) - start) // often) + 1)
-        counts = {length: _count(calls, start, length, kind) for length in lengths}
-        length = max(counts, key=lambda n: (counts[n] - 1) * n, default=1)
-        count = counts.get(length, 1)
+        length = count = 1
+        for n in range(1, min(LONGEST, (len(calls) - start) // often) + 1):
+            if count > 1 and n % length == 0:  # the same over again
+                continue
+            if names[start : start + n] == names[start + n : start + 2 * n]:
+                times = _count(calls, start, n, kind)
+                if (times - 1) * n > (count - 1) * length:
+                    length, count = n, times
         if count < often:
             length = count = 1
         yield [calls[start + n * length : start + (n + 1) * length] for n in range(count)]
@@ -46,8 +50,6 @@ def repeated(
 
 def _count(calls: Sequence[Call], start: int, length: int, kind: Kind) -> int:
     """How often the sequence of this length that starts here comes in a row."""
-    if calls[start].name != calls[start + length].name:
-        return 1
     first, count = _shape(calls[start : start + length], kind), 1
     while _shape(calls[start + count * length : start + (count + 1) * length], kind) == first:
         count += 1
