@@ -1,4 +1,4 @@
-"""Claim: a network trains within seconds of its declaration, and at once the second time."""
+"""Claim: a network trains within seconds of its declaration; a second time, it compiles nothing."""
 
 from __future__ import annotations
 

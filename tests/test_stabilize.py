@@ -489,3 +489,15 @@ def test_rules_say_what_they_are() -> None:
     rule = BY_NAME["log1p"]
     assert isinstance(rule, Rule)
     assert repr(rule).startswith("Rule(log1p: log(1 + u) = log1p(u)")
+
+
+@pytest.mark.parametrize("c", [sympy.Integer(1), sympy.Rational(17, 10), sympy.Rational(851, 1000)])
+@pytest.mark.parametrize("v", [1e-30, 1e-16, 0.1])
+def test_a_polynomial_at_0_keeps_its_numbers_in_range(c: Any, v: float) -> None:
+    u = c * sympy.Symbol("z")
+    net = Network(
+        [Dense(1, activation=(exp(u) - exp(-u)) / (exp(u) + exp(-u)))], inputs=1, loss="mse"
+    )
+    model = net.compile(dtype="float32")
+    model.set_parameters({"W1": [[1.0]], "b1": [0.0]})
+    assert model.predict([[v]]).item() == pytest.approx(np.tanh(float(c) * v), rel=4e-7)

@@ -103,7 +103,7 @@ class Body:
 
     def _rows(self, step: Rows, names: Names) -> Iterator[str]:
         """One block after the other, each with its rows of the tensors for the whole batch."""
-        (low, high), most = self.row_bounds(names), block_rows(self.plan, self._module.dtype)
+        (low, high), most = self.row_bounds(names), self._height
         yield f"height = {most}"
         yield f"for block in range({low}, {high}, height):"
         yield f"{INDENT}{names[ROWS]} = least(height, {high} - block)"
@@ -161,6 +161,10 @@ class Body:
         return Piece(label) if isinstance(label, Symbol) and label in self._arrays else None
 
     @cached_property
+    def _height(self) -> int:
+        return block_rows(self.plan, self._module.dtype)
+
+    @cached_property
     def _arrays(self) -> dict[Symbol, Tensor]:
         """The arrays of floating-point numbers that an entry is called with, by label."""
         every = (*self.plan.given, *self.plan.buffers, *self.plan.local)
@@ -173,7 +177,7 @@ class Body:
         tensor = self._arrays[piece.label]
         sizes = [self._sizes.get(size, str(size)) for size in tensor.shape]
         if piece.label in self._local:
-            sizes[0] = str(block_rows(self.plan, self._module.dtype))
+            sizes[0] = str(self._height)
         sizes = ["parts"] * (piece.kind == "parts") + (sizes or ["1"])
         known = all(s.isdigit() or s in ("parts", *self._sizes.values()) for s in sizes)
         if not known or len(sizes) > len(VIEWS):

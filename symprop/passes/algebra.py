@@ -45,6 +45,7 @@ from symprop.primitives import (
 )
 from symprop.tensor import accesses
 
+PLAIN = 10_000  # numbers up to this are taken out of a sum
 LARGEST = 90
 """Above this many parts a value stays as it is: algebra takes seconds, and finds little."""
 
@@ -242,12 +243,15 @@ def _absolute(value: Expr) -> Expr:
 
 
 def _content(value: Expr) -> Expr:
-    """(2u − 2v)·w = 2·(u − v)·w."""
+    """(2u − 2v)·w = 2·(u − v)·w, but for numbers with which products would leave the range."""
     if not isinstance(value, Mul):
         return value
     parts = [
-        part.as_content_primitive() if isinstance(part, Add) else (1, part) for part in value.args
+        part.as_content_primitive() if isinstance(part, Add) else (Mul.identity, part)
+        for part in value.args
     ]
+    if any(max(content.as_numer_denom()) > PLAIN for content, _ in parts):
+        return value
     return Mul(*(content for content, _ in parts), *(part for _, part in parts))
 
 
