@@ -142,8 +142,8 @@ class NumbaExecutable:
         self._prediction, self._loss = network.named("yhat"), network.named("L")
         self._step = network.step(optimizer)
         self._layout = stored(self._step, target_of(lowering, self._dtype))
-        kept = {label: t for label, t in self._layout.items() if t.role in UPDATED}
-        self._turned = dict(_turned(values, kept))
+        self._kept = {label: t for label, t in self._layout.items() if t.role in UPDATED}
+        self._turned = dict(_turned(values, self._kept))
         self._entries: dict[str, Entry] = {}
         self._modules: dict[str, Compiled] = {}
 
@@ -151,19 +151,19 @@ class NumbaExecutable:
         """One of PROGRAMS, lowered when it is first asked for."""
         with self._lock:
             if name not in self._entries:
-                entry = self._entries[name] = self._lowered(name)
-                module = self._module(f"{name} of a network")
+                entry, module = self._lowered(name), self._module(f"{name} of a network")
                 entry.signature = self._add(module, entry)
                 self._modules[name] = load(module.text)
+                self._entries[name] = entry  # only now: what is above may fail
             return self._entries[name]
 
     def _lowered(self, name: str) -> Entry:
-        step, loss, layout = self._step, self._loss, self._layout
+        step, loss = self._step, self._loss
+        layout = self._layout if name == "train" else self._kept
         if name == "train":
             updated = [t for t in step.tensors if t.label in step.defined and t.role in UPDATED]
             program, outputs = step, [loss, *updated]
         else:
-            layout = {label: t for label, t in layout.items() if t.role in UPDATED}
             program = self._network.gradients if name == "gradients" else self._network.inference
             outputs = {
                 "predict": [self._prediction],
