@@ -13,6 +13,7 @@ Larger matrices are taken strip by strip: see ``numba_strips``.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from llvmlite import ir
@@ -60,6 +61,11 @@ class Tile:
         """The place so many numbers after another."""
         offset = INDEX(offset) if isinstance(offset, int) else offset
         return self.build.gep(start, [offset], source_etype=self.number)
+
+    def places(self, context: Any, kinds: Any, arrays: Any, begins: Any) -> Iterator[Any]:
+        """Where some arrays of these types are, each so many numbers after its first."""
+        for kind, value, begin in zip(kinds, arrays, begins, strict=True):
+            yield self.at(context.make_array(kind)(context, self.build, value=value).data, begin)
 
     def mask(self, columns: Any) -> Any:
         """The lanes of the last vector that hold columns."""
@@ -224,10 +230,7 @@ def _tile(rows: int, vectors: int, masked: bool) -> Any:
             *arrays, count, columns, add, factor = given
             a, a_at, a_row, a_sum, b, b_at, b_row, c, c_at, c_row = arrays
             tile = Tile(build, context.get_value_type(kinds[0].dtype), rows, vectors, masked)
-            x, y, z = (
-                tile.at(context.make_array(kind)(context, build, value=value).data, begin)
-                for kind, value, begin in zip(kinds, (a, b, c), (a_at, b_at, c_at), strict=True)
-            )
+            x, y, z = tile.places(context, kinds, (a, b, c), (a_at, b_at, c_at))
             places = (x, a_row, a_sum), (y, b_row), (z, c_row)
             if not masked:
                 tile.write(*places, count, columns, add, factor)
@@ -304,10 +307,7 @@ def square(masked: bool) -> Any:
         def generate(context: Any, build: ir.IRBuilder, _signature: Any, given: Any) -> Any:
             a, a_at, a_row, c, c_at, c_row, rows, columns = given
             tile = Tile(build, context.get_value_type(kinds[0].dtype), 1, 1, masked)
-            x, z = (
-                tile.at(context.make_array(kind)(context, build, value=value).data, begin)
-                for kind, value, begin in zip(kinds, (a, c), (a_at, c_at), strict=True)
-            )
+            x, z = tile.places(context, kinds, (a, c), (a_at, c_at))
             tile.transpose((x, a_row), (z, c_row), rows, columns)
             return context.get_dummy_value()
 

@@ -49,10 +49,7 @@ def _line(vectors: int, masked: bool) -> Any:
         def generate(context: Any, build: ir.IRBuilder, _signature: Any, given: Any) -> Any:
             a, a_at, c, c_at, columns = given
             tile = Tile(build, context.get_value_type(kinds[0].dtype), 1, vectors, masked)
-            x, z = (
-                tile.at(context.make_array(kind)(context, build, value=value).data, begin)
-                for kind, value, begin in zip(kinds, (a, c), (a_at, c_at), strict=True)
-            )
+            x, z = tile.places(context, kinds, (a, c), (a_at, c_at))
             for n, mask in enumerate(tile.masks(columns)):
                 value = tile.load(tile.at(x, n * tile.lanes), mask)
                 tile.store(value, tile.at(z, n * tile.lanes), mask)
