@@ -129,6 +129,11 @@ class Network(Printable):
     def parameters(self) -> tuple[Tensor, ...]:
         return self.forward.with_role("parameter")
 
+    @property
+    def cotangents(self) -> tuple[Tensor, ...]:
+        """∂L/∂W of every parameter: the outputs of ``gradients``."""
+        return tuple(tensor.cotangent(1) for tensor in self.parameters)
+
     @cached_property
     def raw_gradients(self) -> Program:
         """The adjoint of the forward pass just as the rule gives it, before any simplification."""
@@ -160,10 +165,9 @@ class Network(Printable):
     def update(self, given: Any = "sgd") -> Program:
         """The optimizer's update of every parameter, from the gradients."""
         scope = Scope()
-        gradients = self.raw_gradients.outputs
-        scope.adopt(*self.parameters, *gradients)
+        scope.adopt(*self.parameters, *self.cotangents)
         with scope.part("optimizer"):
-            optimizer(given).update(scope, self.parameters, gradients)
+            optimizer(given).update(scope, self.parameters, self.cotangents)
         program = scope.freeze()
         return replace(
             program, outputs=tuple(t for t in program.tensors if t.label in program.assigned)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -244,25 +245,31 @@ def _inside(access: Expr) -> Iterator[Expr]:
         yield from accesses(subscript)
 
 
-def effort(plan: Schedule, rows: int, lanes: int) -> int:
-    """About how many vector instructions a schedule takes for so many rows."""
-    return sum(_effort(step, rows, lanes) for step in plan.steps)
+def effort(plan: Schedule, lanes: int) -> tuple[int, ...]:
+    """About how many vector instructions a schedule takes: the coefficients of 1, rows, rows²…"""
+    found: Counter[int] = Counter()
+    for power, points in (pair for step in plan.steps for pair in _effort(step)):
+        found[power] += points
+    return tuple(found[power] // lanes for power in range(max(found, default=0) + 1))
 
 
-def _effort(step: Step, rows: int, lanes: int) -> int:
+def _effort(step: Step) -> Iterator[tuple[int, int]]:
     if isinstance(step, (Loop, Rows)):
-        return sum(_effort(inner, rows, lanes) for inner in step.steps)
-    if isinstance(step, Gemm):
-        loops = {*indices(step.target), step.summed}
-        return _points(loops, rows) // lanes
-    if isinstance(step, Nest):
-        return len(step.statements) * HEAVY * _points(step.loops, rows) // lanes
-    return 0
+        for inner in step.steps:
+            yield from _effort(inner)
+    elif isinstance(step, Gemm):
+        yield _points({*indices(step.target), step.summed})
+    elif isinstance(step, Nest):
+        power, points = _points(step.loops)
+        yield power, len(step.statements) * HEAVY * points
 
 
 HEAVY = 8
 """Vector instructions for a statement of a nest: a few for sums and products, tens for tanh."""
 
 
-def _points(loops: Iterable[Idx], rows: int) -> int:
-    return prod(int(extent(i)) if extent(i).is_Integer else rows for i in loops)
+def _points(loops: Iterable[Idx]) -> tuple[int, int]:
+    """n and p, where loops have p·rowsⁿ points."""
+    extents = [extent(index) for index in loops]
+    known = [int(size) for size in extents if size.is_Integer]
+    return len(extents) - len(known), prod(known)

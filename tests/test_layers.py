@@ -111,19 +111,20 @@ def test_threads_and_blocks_change_no_bit():
 def test_threads_that_do_not_wait_share_no_memory():
     """Of steps up to the end of the next blocks, threads may do different ones at a time."""
     layers = [Dense(8), BatchNorm(), Activation("relu"), Dense(8), BatchNorm(), Dense(3)]
-    entry = net(layers).compile("adam")._executable._entry("train")
+    executable = net(layers).compile("adam")._executable
+    entry, plan = executable._entry("train"), executable._programs.planned("train").plan
     (arrays, *_) = entry.work.arrays(64, parts=2)
-    local = {tensor.label for tensor in entry.plan.local}
+    local = {tensor.label for tensor in plan.local}
     together = set()
-    assert sum(isinstance(step, Rows) for step in entry.plan.steps) > 2
-    for step in entry.plan.steps:
+    assert sum(isinstance(step, Rows) for step in plan.steps) > 2
+    for step in plan.steps:
         together |= {str(x) for x in touched(step) if x not in local and str(x) in arrays}
         for one in together:
             for other in together - {one}:
                 assert not np.shares_memory(arrays[one], arrays[other]), (one, other)
         if isinstance(step, Rows):
             together = set()
-    assert memory.lives(entry.plan, ()) != memory.lives(entry.plan, (), together=True)
+    assert memory.lives(plan, ()) != memory.lives(plan, (), together=True)
 
 
 # -- batch normalization --------------------------------------------------------------------------

@@ -128,10 +128,10 @@ def test_a_large_gradient_that_only_descent_needs_is_added_into_the_weights(
     mine, expected = values(net, optimizer), values(net, optimizer)
     slow = NumpyExecutable(net, optimizer, np.dtype("float64"), expected)
     fast = NumbaExecutable(net, optimizer, "float64", mine, Lowering(accumulation=on, threads=3))
-    entry = fast._entry("train")
-    steps = [s for s in entry.plan.steps if isinstance(s, Gemm) and s.factor != 1]
+    plan = fast._programs.planned("train").plan
+    steps = [s for s in plan.steps if isinstance(s, Gemm) and s.factor != 1]
     assert [str(s.factor) for s in steps] == ["-alpha"] * (added * on)
-    stored = {str(t.label) for t in entry.plan.buffers}
+    stored = {str(t.label) for t in plan.buffers}
     assert any(label.startswith("W1") for label in stored) != bool(steps)
     np.testing.assert_allclose(trained(fast, net), trained(slow, net), rtol=1e-10)
     for label, array in expected.items():
@@ -174,7 +174,7 @@ def test_one_code_serves_every_batch_size() -> None:
     x, y = data(net)
     for size in (1, 7, 64):
         executable.train(Batches.of(x, y, np.arange(70), np.empty(0, np.uint64), size, 1), 0, 2)
-    assert len(executable._modules["train"].module.train.overloads) == 1
+    assert len(executable._entry("train").module.module.train.overloads) == 1
 
 
 @pytest.mark.parametrize(("threads", "words"), [(-1, "at least 0, got -1"), (1.5, "a number")])
@@ -194,7 +194,7 @@ def test_code_does_not_grow_with_depth(block: str, optimizer: str) -> None:
         net = Network(BLOCKS[block] * count + [Dense(2)], inputs=16, loss="mse")
         made = NumbaExecutable(net, net.compile(optimizer).optimizer, "float32", {})
         made.lower()
-        sources.append(len(made._modules["train"].text.splitlines()))
+        sources.append(len(made._entry("train").module.text.splitlines()))
     assert sources[0] == sources[1]
 
 

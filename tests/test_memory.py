@@ -69,7 +69,7 @@ def test_a_training_step_needs_gradients_and_one_batch_of_activations_and_cotang
     made, rows = executable(Lowering(blocks=False, threads=1)), 64
     entry = made._entry("train")
     parameters = sum(a.size for name, a in made._values.items() if name[0] in "Wb")
-    forward = made._entry("loss").program
+    forward = made._programs.planned("loss").program
     activations = sum(
         np.prod(shape_of(t, {BATCH: rows}))
         for t in forward.tensors
@@ -86,5 +86,5 @@ def test_each_thread_has_room_for_the_rows_of_its_part() -> None:
     entry = made._entry("train")
     for rows, room in ((64, 24), (24, 8), (100, 32)):  # a block of the last has 32
         for arrays in entry.work.arrays(rows, 3):
-            assert {arrays[str(t.label)].shape[0] for t in entry.plan.local} == {room}
-        entry.work = type(entry.work)(entry.plan, entry.dtype, frozenset(), entry._lives)
+            assert {arrays[str(t.label)].shape[0] for t in entry.lowered.local} == {room}
+        entry.work = type(entry.work)(entry.lowered)

@@ -186,7 +186,7 @@ def test_what_decides_machine_code_is_in_the_key(
     what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use()
-    versions = compiled._versions()
+    versions = compiled.versions()
     if what == "package":
         monkeypatch.setattr(compiled.numba, "__version__", "0.0")
     elif what == "own file":
@@ -200,8 +200,8 @@ def test_what_decides_machine_code_is_in_the_key(
         magic = ("x86_64-unknown-linux-gnu", "generic", "")
         monkeypatch.setattr(kind, "magic_tuple", lambda self: magic)
     if what in ("package", "own file"):
-        monkeypatch.setattr(compiled, "_versions", compiled._versions.__wrapped__)
-        assert compiled._versions() != versions
+        monkeypatch.setattr(compiled, "versions", compiled.versions.__wrapped__)
+        assert compiled.versions() != versions
     assert hits(use()) == COMPILED
 
 

@@ -23,7 +23,7 @@ LEVELS = (
     ("tensor", "formula"),
     ("equation",),
     ("program",),
-    ("liveness", "scope", "activations", "passes", "adjoint"),
+    ("liveness", "scope", "activations", "passes", "adjoint", "fingerprint"),
     ("layers", "initializers", "losses", "optimizers", "lowering", "steps", "kinks", "limits"),
     ("accumulation", "blocks", "loops", "schedule", "domain"),
     ("network", "printers", "backends", "derive"),

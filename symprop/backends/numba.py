@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping, Sequence
-from functools import cached_property, partial, wraps
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from functools import partial, wraps
 from typing import Any
 
 import numpy as np
@@ -14,20 +14,16 @@ from symprop.backends import NO_NOISE, Array, Batches
 from symprop.backends.given import given, in_order, step_data
 from symprop.backends.memory import copied
 from symprop.backends.noise import drawn
-from symprop.backends.numba_compile import Compiled, load
+from symprop.backends.numba_compile import load
 from symprop.backends.numba_entry import (
-    Dtype,
     Entry,
     bound,
     buffers_of,
     check_subscripts,
-    oriented,
     shape_of,
-    stored,
-    target_of,
-    unsafe,
 )
-from symprop.backends.numba_scalar import VECTORIZABLE
+from symprop.backends.numba_plan import Dtype, oriented, target_of, unsafe
+from symprop.backends.numba_programs import Programs, own_functions
 from symprop.backends.numba_source import Module
 from symprop.backends.numba_tables import Signature
 from symprop.backends.numba_threads import ROOM
@@ -45,8 +41,6 @@ from symprop.tensor import Tensor
 
 WORK, LEAST_ROWS = 1 << 19, 64
 """About how many numbers the buffers of a prediction or loss hold: rows are taken in pieces."""
-UPDATED = ("parameter", "state", "counter")
-PROGRAMS = ("predict", "loss", "gradients", "train")
 
 
 def run(
@@ -82,15 +76,11 @@ def source_of(program: Program, dtype: Any = np.float64) -> str:
     return _source(program, schedule(program, target=target), kind, target)[0]
 
 
-def _own(lowering: Lowering) -> Collection[str]:
-    return VECTORIZABLE if lowering.vector_functions else ()
-
-
 def _source(
     program: Program, plan: Schedule, dtype: Dtype, target: Target
 ) -> tuple[str, Signature]:
     title = f"A program of {len(program.flat)} equations in {dtype.name}"
-    module = Module(title, dtype, _own(target.lowering), target.loop_lanes)
+    module = Module(title, dtype, own_functions(target.lowering), target.loop_lanes)
     signature = module.entry("run", program, plan)
     return module.text, signature
 
@@ -136,65 +126,27 @@ class NumbaExecutable:
         values: MutableMapping[str, Array],
         lowering: Lowering = EVERYTHING,
     ):
-        self._network, self._lowering = network, lowering
         self._values, self._dtype = values, np.dtype(dtype)
+        self._programs = Programs(network, optimizer, self._dtype, lowering)
         self._lock, self._threads = threading.RLock(), Threads()
         self._prediction, self._loss = network.named("yhat"), network.named("L")
-        self._step = network.step(optimizer)
-        self._layout = stored(self._step, target_of(lowering, self._dtype))
-        self._kept = {label: t for label, t in self._layout.items() if t.role in UPDATED}
-        self._turned = dict(_turned(values, self._kept))
         self._entries: dict[str, Entry] = {}
-        self._modules: dict[str, Compiled] = {}
+        self._turned: dict[str, Array] = {}
 
     def _entry(self, name: str) -> Entry:
         """One of PROGRAMS, lowered when it is first asked for."""
         with self._lock:
             if name not in self._entries:
-                entry, module = self._lowered(name), self._module(f"{name} of a network")
-                entry.signature = self._add(module, entry)
-                self._modules[name] = load(module.text)
-                self._entries[name] = entry  # only now: what is above may fail
+                entry = Entry(self._programs.lowered(name))
+                if not self._entries:  # all programs of a network have the same layout
+                    self._turned = dict(_turned(self._values, entry.lowered.layout))
+                self._entries[name] = entry
             return self._entries[name]
 
-    def _lowered(self, name: str) -> Entry:
-        step, loss = self._step, self._loss
-        layout = self._layout if name == "train" else self._kept
-        if name == "train":
-            updated = [t for t in step.tensors if t.label in step.defined and t.role in UPDATED]
-            program, outputs = step, [loss, *updated]
-        else:
-            program = self._network.gradients if name == "gradients" else self._network.inference
-            outputs = {
-                "predict": [self._prediction],
-                "loss": [loss],
-                "gradients": [loss, *self._cotangents],
-            }[name]
-        given = name, program, outputs, self._dtype, self._lowering, layout
-        return Entry(*given, gathers=name == "train")
-
     @property
-    def _cotangents(self) -> Sequence[Tensor]:
-        return self._network.raw_gradients.outputs
-
-    def _module(self, what: str) -> Module:
-        lanes = target_of(self._lowering, self._dtype).loop_lanes
-        title = f"{what[0].upper()}{what[1:]} compiled by symprop in {self._dtype.name}"
-        return Module(title, self._dtype, _own(self._lowering), lanes)
-
-    def _add(self, module: Module, entry: Entry) -> Signature:
-        """Add an entry's function to a module."""
-        if entry.name == "train":
-            return module.training(entry.name, entry.program, entry.plan, self._loss.label)
-        return module.entry(entry.name, entry.program, entry.plan)
-
-    @cached_property
     def source(self) -> str:
         """The text of all programs as one module, where they share their kernels."""
-        module = self._module("a network")
-        for name in PROGRAMS:
-            self._add(module, self._entry(name))
-        return module.text
+        return self._programs.source
 
     @property
     def _arrays(self) -> dict[str, Array]:
@@ -232,7 +184,7 @@ class NumbaExecutable:
 
     def _run(self, entry: Entry, data: Mapping[str, Array], rows: int) -> dict[str, Array]:
         """Run a program; the arrays that it works in."""
-        self._modules[entry.name].call(entry.name, entry.arguments({**self._arrays, **data}, rows))
+        entry.call(entry.arguments({**self._arrays, **data}, rows))
         return entry.work.arrays(rows)[0]
 
     @_one_at_a_time
@@ -241,10 +193,11 @@ class NumbaExecutable:
     ) -> tuple[float, dict[str, Array]]:
         """The mean loss over all rows, as one batch, and its gradient by parameter name."""
         entry = self._entry("gradients")
-        draws = drawn(entry.program.tensors, noise, len(x), self._dtype)
+        draws = drawn(entry.lowered.noise, noise, len(x), self._dtype)
         found = self._run(entry, {**entry.data(x=x, y=y), **draws}, len(x))
         loss = float(found[str(self._loss.label)])
-        return loss, {t.name: found[str(t.label)].copy() for t in self._cotangents}
+        gradients = (t for t in entry.lowered.outputs if t.label != self._loss.label)
+        return loss, {t.name: found[str(t.label)].copy() for t in gradients}
 
     def lower(self) -> None:
         """Write what trains, if that was not done. Raises LoweringError."""
@@ -253,20 +206,18 @@ class NumbaExecutable:
     @_one_at_a_time
     def prepare(self, batches: Batches) -> None:
         """Compile what trains on such batches, if that was not done."""
-        given = self._calls(batches)(0, 0, 1)[0]
-        self._modules["train"].prepare("train", given)
+        self._entry("train").prepare(self._calls(batches)(0, 0, 1)[0])
 
     @_one_at_a_time
     def train(self, batches: Batches, first: int, last: int) -> None:
         """Train on a range of batches, counted through all epochs."""
-        calls = self._calls(batches)
-        module = self._modules["train"]
+        calls, entry = self._calls(batches), self._entry("train")
 
         def run(begin: int, end: int, threads: int) -> None:
             found = calls(begin, end, threads)
-            together([partial(module.call, "train", call) for call in found])
+            together([partial(entry.call, call) for call in found])
 
-        module.prepare("train", calls(first, last, 1)[0])
+        entry.prepare(calls(first, last, 1)[0])
         self._threads.run(run, first, last, self._parts(batches))
 
     def _parts(self, batches: Batches) -> int:
@@ -278,7 +229,7 @@ class NumbaExecutable:
         entry, size = self._entry("train"), min(batches.size, len(batches.rows))
         parts = entry.parts(size)
         data = entry.data(**batches.data)
-        picked = [data[str(tensor.label)] for tensor in entry.batches]
+        picked = [data[str(tensor.label)] for tensor in entry.lowered.data]
         every = (
             batches.rows,
             batches.order,
@@ -287,7 +238,7 @@ class NumbaExecutable:
             batches.losses,
             batches.done,
         )
-        noise = (batches.noise,) if entry.program.with_role("noise") else ()
+        noise = (batches.noise,) if entry.lowered.noise else ()
         barrier = np.zeros(ROOM, np.int64)
         given = entry.training(self._arrays, size, parts)
 
@@ -305,7 +256,7 @@ class NumbaExecutable:
 
     def steps(self, batches: Batches, number: int) -> Iterator[tuple[Tensor, Array]]:
         """Each tensor of one batch's training step with its value, in the order of the program."""
-        program = lower(self._step)
+        program = lower(self._programs.step)
         values = {label: array.copy() for label, array in self._values.items()}
         arrays = given(program, {**values, **step_data(program, batches, number, self._dtype)})
         return in_order(program, arrays, run(program, arrays, self._dtype))

@@ -1,4 +1,4 @@
-"""Files of compiled functions: one for each, named by a key, checked before anyone looks inside.
+"""Files of generated and compiled code: each named by a key, checked before anyone looks inside.
 
     magic    8 bytes    "symprop" and 0
     version  4 bytes    FORMAT

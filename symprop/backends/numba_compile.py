@@ -11,7 +11,9 @@ import os
 import pickle
 import secrets
 import sys
+from collections.abc import Iterator
 from functools import cache, lru_cache
+from importlib.resources.abc import Traversable
 from types import ModuleType
 from typing import Any
 
@@ -19,6 +21,7 @@ import llvmlite
 import llvmlite.binding as llvm
 import numba
 import numpy as np
+import sympy
 from numba.core import config
 from numba.core.bytecode import FunctionIdentity
 from numba.core.caching import NullCache
@@ -131,19 +134,27 @@ class Stored(NullCache):  # type: ignore[misc, unused-ignore]
         settings = tuple(str(getattr(config, name, None)) for name in SETTINGS)
         processor = tuple(map(str, context.codegen().magic_tuple()))
         function = (str(signature), self._name, self._compiled.text)
-        conditions = (*_versions(), *settings, *processor, *function)
+        conditions = (*versions(), *settings, *processor, *function)
         return hashlib.sha256(repr(conditions).encode()).digest()
 
 
 @cache
-def _versions() -> tuple[str, ...]:
-    """Of what makes machine code: packages by version, our own files by content."""
-    packages = (symprop.__version__, numba.__version__, llvmlite.__version__, np.__version__)
+def versions() -> tuple[str, ...]:
+    """Of what makes code: packages by version, our own files by content."""
+    packages = (symprop, sympy, numba, llvmlite, np)
     digest = hashlib.sha256()
-    for file in sorted(importlib.resources.files(__package__).iterdir(), key=lambda f: f.name):
-        if file.name.endswith(".py"):
-            digest.update(file.read_bytes())
-    return (*packages, sys.version, getattr(sys, "abiflags", ""), digest.hexdigest())
+    for file in _sources(importlib.resources.files(symprop)):
+        digest.update(file.read_bytes())
+    found = (package.__version__ for package in packages)
+    return (*found, sys.version, getattr(sys, "abiflags", ""), digest.hexdigest())
+
+
+def _sources(folder: Traversable) -> Iterator[Traversable]:
+    for found in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if found.is_dir():
+            yield from _sources(found)
+        elif found.name.endswith(".py"):
+            yield found
 
 
 def _symbols(library: Any) -> list[str]:

@@ -1,60 +1,38 @@
-"""The entries of generated code: schedules, and the arrays that they are called with."""
+"""The entries of generated code, and the arrays that they are called with."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from sympy import Expr, Idx, Symbol
+from sympy import Symbol
 
 from symprop.backends import Array, memory
 from symprop.backends.memory import Life
 from symprop.backends.numba_body import batch_tensors, block_rows
+from symprop.backends.numba_compile import Compiled, load
+from symprop.backends.numba_plan import Dtype, Planned, Subscript, unsafe
 from symprop.backends.numba_tables import Signature
 from symprop.backends.numba_threads import rows_of_part
-from symprop.backends.numba_training import begun_before_rows, sums_over_rows
+from symprop.backends.numba_training import sums_over_rows
 from symprop.backends.numba_vector import LANES
 from symprop.backends.numpy import Evaluator
 from symprop.errors import DataError
-from symprop.lowering import Lowering
-from symprop.passes import lower
-from symprop.passes.layout import Layout, laid_out, layout
-from symprop.passes.orient import orient
-from symprop.passes.prune import prune
-from symprop.passes.rows_first import rows_first
-from symprop.passes.stabilize import EXACT_SLOPES, RULES
-from symprop.program import Program
-from symprop.schedule import Target, schedule
+from symprop.passes.layout import Layout
 from symprop.scope import BATCH
-from symprop.steps import Gemm, Schedule, effort
-from symprop.tensor import Tensor, extent, indices, subscript_bounds, subscripts_of
+from symprop.steps import effort
+from symprop.tensor import Tensor, extent, indices
 
-Dtype = np.dtype[Any]
 Sizes = Mapping[Symbol, int]
 
 WORTH_A_THREAD = 16384
 """Vector instructions, some 5 µs, for which another thread is worth the waits at barriers."""
 MOST_THREADS, LEAST_SHARE = 16, 16
 """How many parts of a batch at most, and how many rows each should have at least."""
-
-
-def target_of(lowering: Lowering, dtype: Dtype, size: Symbol | None = None) -> Target:
-    return Target(lowering, LANES[dtype.name], size)
-
-
-def oriented(program: Program, target: Target) -> Program:
-    lanes = target.product_lanes
-    return orient(program, lanes) if lanes and target.lowering.orientation else program
-
-
-def stored(program: Program, target: Target) -> Layout:
-    """How the matrices of a program lie."""
-    lanes = target.product_lanes
-    return layout(program, lanes) if lanes and target.lowering.orientation else {}
 
 
 def bound(
@@ -78,31 +56,6 @@ def shape_of(tensor: Tensor, sizes: Sizes) -> tuple[int, ...]:
     return tuple(int(size.xreplace(dict(sizes))) for size in tensor.shape)
 
 
-@dataclass(frozen=True)
-class Subscript:
-    """A subscript that a program cannot check: a gathered integer, or bounds that sizes decide."""
-
-    tensor: Tensor
-    axis: Idx
-    subscript: Expr
-    text: str
-
-
-def unsafe(program: Program) -> tuple[Subscript, ...]:
-    found: dict[Subscript, None] = {}
-    for equation in program.flat:
-        for access in (equation.target, *equation.reads):
-            tensor = program.tensor(access)
-            for axis, subscript in zip(
-                tensor.axes if tensor else (), subscripts_of(access), strict=True
-            ):
-                bounds = subscript_bounds(subscript)
-                known = bounds and all(bound.is_Integer for bound in bounds)
-                if tensor and not isinstance(subscript, Idx) and not known:
-                    found[Subscript(tensor, axis, subscript, str(access))] = None
-    return tuple(found)
-
-
 def check_subscripts(
     subscripts: Iterable[Subscript], values: Mapping[str, Array], sizes: Sizes
 ) -> None:
@@ -124,24 +77,81 @@ def check_subscripts(
             )
 
 
+@dataclass(frozen=True)
+class Lowered:
+    """One of a network's programs as generated code, with all that it takes to run it.
+
+    It holds no equations, so that it is soon read from a file. ``layout`` tells how matrices lie;
+    ``data`` and ``noise`` are what each batch is given, ``outputs`` what is read afterwards.
+    ``buffers`` are for a whole batch, ``sums`` those of them that every part of a batch has for
+    itself, ``local`` those for a block of at most ``block`` rows; ``lives`` says when each is
+    needed, by whether threads work together. ``effort`` is that of ``steps``.
+    """
+
+    name: str
+    dtype: Dtype
+    text: str
+    signature: Signature
+    layout: Layout
+    data: tuple[Tensor, ...]
+    noise: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    buffers: tuple[Tensor, ...]
+    sums: tuple[Tensor, ...]
+    local: tuple[Tensor, ...]
+    block: int
+    lives: Mapping[bool, Mapping[Symbol, Life]]
+    integers: frozenset[Symbol]
+    unsafe: tuple[Subscript, ...]
+    effort: tuple[int, ...]
+    threads: int
+    """How many may work on a batch, 0 for as many as pay."""
+
+    @classmethod
+    def of(cls, planned: Planned, text: str, signature: Signature, layout: Layout) -> Lowered:
+        program, plan = planned.program, planned.plan
+        return cls(
+            name=planned.name,
+            dtype=planned.dtype,
+            text=text,
+            signature=signature,
+            layout={label: _bare(tensor) for label, tensor in layout.items()},
+            data=_all_bare(batch_tensors(program, plan)),
+            noise=_all_bare(program.with_role("noise")),
+            outputs=_all_bare(planned.outputs),
+            buffers=_all_bare(plan.buffers),
+            sums=_all_bare(sums_over_rows(plan)),
+            local=_all_bare(plan.local),
+            block=block_rows(plan, planned.dtype),
+            lives={together: planned.lives(together) for together in (False, True)},
+            integers=program.integers,
+            unsafe=unsafe(program),
+            effort=effort(plan, LANES[planned.dtype.name]),
+            threads=planned.lowering.threads if planned.divisible else 1,
+        )
+
+
+def _bare(tensor: Tensor) -> Tensor:
+    """A tensor without what fills it at the start, which may be any function."""
+    return replace(tensor, init=None)
+
+
+def _all_bare(tensors: Iterable[Tensor]) -> tuple[Tensor, ...]:
+    return tuple(map(_bare, tensors))
+
+
 class Work:
     """Work buffers: allocated for the most rows seen so far, and used for that many or fewer."""
 
-    def __init__(
-        self,
-        plan: Schedule,
-        dtype: Dtype,
-        integers: frozenset[Symbol],
-        lives: Callable[[bool], Mapping[Symbol, Life]],
-    ):
-        self._plan, self._dtype, self._integers, self._lives_if = plan, dtype, integers, lives
+    def __init__(self, lowered: Lowered):
+        self._lowered = lowered
         self._rows, self._arrays = 0, tuple[dict[str, Array], ...]()
         self._parts = 0
 
     @property
     def width(self) -> int:
         """How many numbers the buffers for the whole batch hold for each row."""
-        return sum(math.prod(shape_of(t, {BATCH: 1})) for t in self._plan.buffers)
+        return sum(math.prod(shape_of(t, {BATCH: 1})) for t in self._lowered.buffers)
 
     def arrays(self, rows: int, parts: int = 0) -> tuple[dict[str, Array], ...]:
         """An array for each tensor, by label, with room for at least so many rows.
@@ -151,96 +161,68 @@ class Work:
         """
         if rows > self._rows or parts != self._parts:
             self._rows, self._parts = rows, parts
-            self._lives = self._lives_if(parts > 1)
-            sums = sums_over_rows(self._plan) if parts else ()
-            shapes = {t: shape_of(t, {BATCH: rows}) for t in self._plan.buffers}
+            sums = self._lowered.sums if parts else ()
+            shapes = {t: shape_of(t, {BATCH: rows}) for t in self._lowered.buffers}
             shapes |= {t: (parts, *(shapes[t] or (1,))) for t in sums}
             shared = self._made(shapes)
             _, part = rows_of_part.py_func(rows, 0, max(1, parts))  # the first is the longest
-            block = min(part, block_rows(self._plan, self._dtype))
-            local = {t: shape_of(t, {BATCH: block}) for t in self._plan.local}
+            block = min(part, self._lowered.block)
+            local = {t: shape_of(t, {BATCH: block}) for t in self._lowered.local}
             self._arrays = tuple(shared | self._made(local) for _ in range(max(1, parts)))
         return self._arrays
 
     def _made(self, shapes: Mapping[Tensor, tuple[int, ...]]) -> dict[str, Array]:
-        types = {t: np.int64 if t.label in self._integers else self._dtype for t in shapes}
-        return memory.arrays(shapes, types, self._lives)
+        integers, dtype = self._lowered.integers, self._lowered.dtype
+        types = {t: np.int64 if t.label in integers else dtype for t in shapes}
+        return memory.arrays(shapes, types, self._lowered.lives[self._parts > 1])
 
 
 class Entry:
-    """One of a network's programs: its schedule, and the arrays that it works in."""
+    """One of a network's programs: its code, and the arrays that it works in."""
 
-    def __init__(
-        self,
-        name: str,
-        program: Program,
-        outputs: Iterable[Tensor],
-        dtype: Dtype,
-        lowering: Lowering,
-        stored: Layout,
-        gathers: bool = False,
-    ):
-        target = target_of(lowering, dtype, BATCH)
-        rules = EXACT_SLOPES if lowering.exact_slopes else RULES
-        lowered = laid_out(lower(program, tuple(outputs), rules), stored)
-        outputs = lowered.outputs
-        lowered = oriented(rows_first(prune(lowered), BATCH), target)
-        data = frozenset(t.label for t in lowered.tensors if t.role in ("input", "target"))
-        if gathers:
-            noise = (tensor.label for tensor in lowered.with_role("noise"))
-            target = replace(target, gathered=data.union(noise))
-        self.name, self.program, self.dtype, self._lowering = name, lowered, dtype, lowering
-        self.plan = schedule(lowered, keep={tensor.label for tensor in outputs}, target=target)
-        self.batches = batch_tensors(self.program, self.plan)
-        self._kept = frozenset(tensor.label for tensor in outputs)
-        self.work = Work(self.plan, dtype, lowered.integers, self._lives)
+    def __init__(self, lowered: Lowered):
+        self.lowered, self.work = lowered, Work(lowered)
+        self.module: Compiled = load(lowered.text)
         self._parts: dict[int, int] = {}
-        self._unsafe = unsafe(self.program)
-        self.signature = Signature(())  # that of the generated function, once there is one
+
+    def call(self, given: list[Any]) -> None:
+        self.module.call(self.lowered.name, given)
+
+    def prepare(self, given: list[Any]) -> None:
+        """Compile it, or load it, if that was not done."""
+        self.module.prepare(self.lowered.name, given)
 
     def data(self, **arrays: Array) -> dict[str, Array]:
         """The given rows by label, those used as subscripts as whole numbers and checked."""
         found = {}
-        for tensor in self.batches:
+        for tensor in self.lowered.data:
             array = arrays[tensor.name]
-            integer = tensor.label in self.program.gathers
+            integer = tensor.label in self.lowered.integers
             found[str(tensor.label)] = array.astype(np.int64) if integer else array
-        if self._unsafe:
-            check_subscripts(self._unsafe, found, {BATCH: len(next(iter(arrays.values())))})
+        if self.lowered.unsafe:
+            check_subscripts(self.lowered.unsafe, found, {BATCH: len(next(iter(arrays.values())))})
         return found
 
     def arguments(self, values: Mapping[str, Array], rows: int) -> list[Any]:
         """What the entry is called with, to run on so many rows."""
         (work,) = self.work.arrays(rows)
-        return bound(self.signature, {**work, **values}, {BATCH: rows})
+        return bound(self.lowered.signature, {**work, **values}, {BATCH: rows})
 
     def training(self, values: Mapping[str, Array], rows: int, parts: int) -> list[list[Any]]:
         """What each thread calls the entry with after the leading arguments, to train with batches
         of so many rows at most.
         """
         found = self.work.arrays(rows, parts)
-        return [bound(self.signature, {**work, **values}, {}, parts) for work in found]
+        return [bound(self.lowered.signature, {**work, **values}, {}, parts) for work in found]
 
     def parts(self, rows: int) -> int:
         """Into how many parts a batch of so many rows is cut: as many as threads would pay for."""
         if rows not in self._parts:
-            self._parts[rows] = self._parts_of(rows)
+            most = self.lowered.threads or processors()
+            instructions = sum(n * rows**power for power, n in enumerate(self.lowered.effort))
+            paying = instructions // WORTH_A_THREAD
+            self._parts[rows] = max(1, min(most, MOST_THREADS, rows // LEAST_SHARE, paying))
         return self._parts[rows]
-
-    def _lives(self, together: bool) -> Mapping[Symbol, Life]:
-        """When each tensor is needed; nothing is said of those that share no memory."""
-        shared = self._lowering.shared_memory
-        return memory.lives(self.plan, self._kept, together) if shared else {}
-
-    def _parts_of(self, rows: int) -> int:
-        most = self._lowering.threads or processors()
-        products = (step for step in self.plan.steps if isinstance(step, Gemm))
-        if not all(step.vectors for step in products):  # BLAS has threads of its own
-            return 1
-        if begun_before_rows(self.plan):
-            return 1
-        paying = effort(self.plan, rows, LANES[self.dtype.name]) // WORTH_A_THREAD
-        return max(1, min(most, MOST_THREADS, rows // LEAST_SHARE, paying))
 
 
 def processors() -> int:
