@@ -232,6 +232,7 @@ def executables(net: Network, optimizer: str, dtype: str) -> list[tuple[Any, dic
 def test_training_meets_the_interpreter(optimizer: str, dtype: str) -> None:
     net = network()
     (fast, values), (slow, expected) = executables(net, optimizer, dtype)
+    fast.lower()
     before = dict(values)
     x, y = draw(1, 70, 40).astype(dtype), np.eye(5, dtype=dtype)[np.arange(70) % 5]
     rows, seeds = np.arange(3, 70), np.array([5, 6], np.uint64)
