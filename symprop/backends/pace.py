@@ -16,8 +16,14 @@ from symprop.backends import in_another_thread
 
 SHORT = 0.004
 """Seconds of work below which another thread is not worth its start, some 0.2 ms."""
-SINGLE, SEVERAL = 2, 16
-"""While nothing changes, one in so many calls has a trial: with one thread chosen, with several.
+SLICE = 0.03
+"""Seconds after which it is asked whether the way chosen is still the faster: of two threads that
+the system puts on one processor, each waits for the other's turn to end, ten times as long.
+"""
+TRIAL = 0.002
+"""Seconds of a trial."""
+SINGLE, SEVERAL = 4, 32
+"""While nothing changes, one in so many slices is a trial: with one thread chosen, with several.
 The one that waits for others suffers most from other work, which may soon be over.
 """
 Run = Callable[[int, int, int], None]
@@ -28,25 +34,43 @@ class Threads:
 
     def __init__(self) -> None:
         self._seconds: dict[int, float] = {}
+        """How long a batch takes, by the number of threads; less their start, where it is tried."""
         self._chosen, self._until, self._interval = 1, 0, 1
 
     def run(self, run: Run, first: int, last: int, parts: int) -> None:
         """Call ``run(begin, end, threads)`` for the batches of a range, some of them as a trial."""
+        single = self._seconds.get(1, 0.0)
+        if parts == 1 or (last - first) * single < SHORT:
+            self._seconds[1] = _seconds(run, first, last, 1) / (last - first)
+            return
         if self._chosen not in (1, parts):
             self._chosen = 1
-        expected = self._seconds.get(1, 0.0)
-        if parts == 1 or (last - first) * expected < SHORT:
-            self._timed(run, first, last, 1)
-            return
-        self._until -= 1
-        middle = last
-        if self._until <= 0:  # at the end: what ran before us may be spinning still
-            middle = max(first, last - math.ceil(SHORT / 2 / expected))
-        if first < middle:
-            self._timed(run, first, middle, self._chosen)
-        if middle < last:
-            self._timed(run, middle, last, parts + 1 - self._chosen)
-            self._choose(parts)
+        while first < last:
+            self._until -= 1
+            if self._until > 0:
+                end = first + math.ceil((last - first) / self._slices(last - first))
+                self._go_on(run, first, end, parts)
+            else:
+                end = min(last, first + math.ceil(TRIAL / single))
+                self._try(run, first, end, parts + 1 - self._chosen)
+                self._choose(parts)
+            first = end
+
+    def _slices(self, batches: int) -> int:
+        return max(1, round(batches * self._seconds[self._chosen] / SLICE))
+
+    def _go_on(self, run: Run, first: int, last: int, parts: int) -> None:
+        """The way chosen; the other is tried next if it was faster when it was last tried."""
+        seconds = _seconds(run, first, last, self._chosen) / (last - first)
+        self._seconds[self._chosen] = seconds
+        if seconds > self._seconds.get(parts + 1 - self._chosen, math.inf):
+            self._until = 0
+
+    def _try(self, run: Run, first: int, last: int, threads: int) -> None:
+        """The other way, without what it takes to start threads, here on processors at rest."""
+        started = [_seconds(run, first, first, threads) for _ in range(2 * (threads > 1))]
+        took = _seconds(run, first, last, threads) - (started[-1] if started else 0.0)
+        self._seconds[threads] = max(took, 0.0) / (last - first)
 
     def _choose(self, parts: int) -> None:
         """Take what was faster; try again soon after a change, and ever later without one."""
@@ -54,13 +78,15 @@ class Threads:
         self._chosen = min((1, parts), key=lambda n: self._seconds.get(n, math.inf))
         changed = self._chosen != before
         most = SINGLE if self._chosen == 1 else SEVERAL
-        self._interval = 1 if changed else min(most, 2 * self._interval)
+        self._interval = 2 if changed else min(most, 2 * self._interval)
         self._until = self._interval
 
-    def _timed(self, run: Run, first: int, last: int, threads: int) -> None:
-        start = time.perf_counter()
-        run(first, last, threads)
-        self._seconds[threads] = (time.perf_counter() - start) / (last - first)
+
+def _seconds(run: Run, first: int, last: int, threads: int) -> float:
+    """How long a range takes."""
+    start = time.perf_counter()
+    run(first, last, threads)
+    return time.perf_counter() - start
 
 
 def together(calls: Sequence[Callable[[], object]]) -> None:
