@@ -30,8 +30,7 @@ def start_values(
 
     Initializers draw in float64, so that a float32 model starts from the same parameters, rounded.
     """
-    found = ((t, _start_value(t, type_of(t, dtype), generator)) for t in tensors)
-    return {str(tensor.label): copied(array) for tensor, array in found}
+    return copied({str(t.label): _start_value(t, type_of(t, dtype), generator) for t in tensors})
 
 
 def type_of(tensor: Tensor, dtype: np.dtype[Any]) -> np.dtype[Any]:

@@ -290,11 +290,7 @@ def _restored(header: dict[str, Any], arrays: dict[str, Array]) -> Model:
     dtype = data_type(header["dtype"])
     _check_arrays(arrays, trained(network, optimizer), dtype)
     prefix = "values/"
-    values = {
-        name.removeprefix(prefix): copied(array)
-        for name, array in arrays.items()
-        if name.startswith(prefix)
-    }
+    values = copied({n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)})
     model = Model(
         network,
         optimizer,

@@ -88,3 +88,13 @@ def test_each_thread_has_room_for_the_rows_of_its_part() -> None:
         for arrays in entry.work.arrays(rows, 3):
             assert {arrays[str(t.label)].shape[0] for t in entry.lowered.local} == {room}
         entry.work = type(entry.work)(entry.lowered)
+
+
+def test_parameters_and_states_begin_at_different_lines_of_a_page() -> None:
+    """Loops over several of equal size would meet in the same lines of the nearest cache."""
+    net = Network([Dense(64, "tanh"), Dense(64, "tanh"), Dense(1)], inputs=8, loss="mse")
+    model = net.compile("adam")
+    model._executable._entry("train")
+    places = [a.T.ctypes.data % PAGE for a in model.values.values()]
+    assert len(set(places)) == len(places)
+    assert not any(place % LINE for place in places)

