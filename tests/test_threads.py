@@ -142,3 +142,27 @@ def test_no_call_is_made_if_a_thread_cannot_start(monkeypatch: pytest.MonkeyPatc
     started[0].join(timeout=5)
     assert not started[0].is_alive()
     assert made == []
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2,
+    reason="needs Linux and two processors",
+)
+def test_others_start_on_other_processors_than_the_one_that_starts_them() -> None:
+    """As Linux may else leave two that wait for each other on one, for milliseconds."""
+    allowed, found = os.sched_getaffinity(0), dict[int, set[int]]()
+    pace.together([lambda n=n: found.update({n: os.sched_getaffinity(0)}) for n in range(3)])
+    assert found[0] == allowed
+    assert all(len(allowed - found[n]) == 1 and found[n] < allowed for n in (1, 2))
+    assert os.sched_getaffinity(0) == allowed
+    assert os.sched_getaffinity(threading.main_thread().native_id or 0) == allowed
+
+
+def test_threads_run_where_no_processor_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(pace.os, "sched_setaffinity", refuse, raising=False)
+    found: list[int] = []
+    pace.together([lambda n=n: found.append(n) for n in range(3)])
+    assert sorted(found) == [0, 1, 2]

@@ -34,7 +34,7 @@ def in_another_thread(work: Callable[[], Value]) -> Future[Value]:
     return started
 
 
-def start(work: Callable[[], Value], found: Future[Value]) -> None:
+def start(work: Callable[[], Value], found: Future[Value]) -> Thread:
     """Start some work in a thread of its own, of which ``found`` tells.
 
     A KeyboardInterrupt may come before the thread runs or after. Whoever holds ``found`` is safe:
@@ -50,7 +50,9 @@ def start(work: Callable[[], Value], found: Future[Value]) -> None:
             else:
                 found.set_result(value)
 
-    Thread(target=run).start()
+    thread = Thread(target=run)
+    thread.start()
+    return thread
 
 
 def outcome(started: Future[Value]) -> Value:

@@ -6,13 +6,18 @@ other work. So now and then the other way is tried for a moment. The bits are th
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import math
+import os
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
 from functools import partial
-from threading import Event
+from threading import Event, Thread
 
-from symprop.backends import in_another_thread
+from symprop.backends import start
 
 SHORT = 0.004
 """Seconds of work below which another thread is not worth its start, some 0.2 ms."""
@@ -100,11 +105,33 @@ def together(calls: Sequence[Callable[[], object]]) -> None:
         if complete:
             call()
 
+    others: list[Future[None]] = [Future() for _ in calls[1:]]
     try:
-        others = [in_another_thread(partial(when_complete, call)) for call in calls[1:]]
+        pairs = zip(calls[1:], others, strict=True)
+        threads = [start(partial(when_complete, call), found) for call, found in pairs]
+        _keep_away(threads)
         complete.append(True)
     finally:
         gate.set()
     calls[0]()
     for other in others:
         other.result()
+
+
+def _keep_away(threads: Iterable[Thread]) -> None:
+    """Let threads that wait for a start wake up on other processors than the one that this thread
+    runs on, where the system lets us say so.
+
+    It would else find out after some milliseconds only that one is not enough for all.
+    """
+    if not hasattr(os, "sched_setaffinity") or _processor is None:
+        return
+    with contextlib.suppress(OSError):
+        others = os.sched_getaffinity(0) - {_processor()}
+        for thread in threads:
+            if others and thread.native_id is not None:
+                os.sched_setaffinity(thread.native_id, others)
+
+
+_processor = getattr(ctypes.CDLL(None), "sched_getcpu", None) if sys.platform == "linux" else None
+"""The number of the processor that this thread runs on."""
