@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -93,8 +94,10 @@ def notes(found: Sequence[Need], flat: dict[str, Any]) -> list[str]:
 def run(settings: Settings) -> Report:
     """Measure and tell."""
     chosen = [TABLE[6]] if settings.quick else [TABLE[3], TABLE[4], TABLE[6], LARGE]
-    found = [need(w, optimizer, settings) for w in chosen for optimizer in ("sgd", "adam")]
-    flat = flatness(settings)
+    with ThreadPoolExecutor(2) as pool:  # bytes do not depend on what runs beside
+        flattening = pool.submit(flatness, settings)
+        asked = [pool.submit(need, w, o, settings) for w in chosen for o in ("sgd", "adam")]
+        found, flat = [answer.result() for answer in asked], flattening.result()
     columns = ["", "", "needed", "arrays", "of needed", "resident", "of needed", "for a page"]
     return Report(
         script="memory",
