@@ -12,7 +12,8 @@ from symprop.activations import ACTIVATIONS, ARGUMENT
 from symprop.adjoint import backward, partial
 from symprop.backends.numpy import run
 from symprop.passes import lower, simplify_gradients
-from symprop.passes.algebra import cost, tidy
+from symprop.passes.algebra import tidy
+from symprop.passes.cost import cost
 from symprop.passes.facts import apply_facts
 from symprop.passes.inline import hoist, inline
 from symprop.passes.merge import merge, tidy_values

@@ -14,7 +14,8 @@ from symprop.adjoint import partial
 from symprop.derive.lookup import Lookup, aligned
 from symprop.equation import Equation
 from symprop.kinks import conventions, has_kink
-from symprop.passes.algebra import parts_of, tidy
+from symprop.passes.algebra import tidy
+from symprop.passes.cost import parts_of
 from symprop.passes.reuse import expressed
 from symprop.primitives import KINKED, Absolute
 from symprop.program import Program

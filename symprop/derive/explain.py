@@ -26,7 +26,8 @@ from symprop.derive.step import Step
 from symprop.equation import Equation
 from symprop.formula import Rate, Total
 from symprop.passes import simplifications
-from symprop.passes.algebra import parts_of, tidy
+from symprop.passes.algebra import tidy
+from symprop.passes.cost import parts_of
 from symprop.passes.inline import is_free, use_of
 from symprop.program import Program
 from symprop.steps import is_plain

@@ -15,7 +15,6 @@ from sympy import (
     Add,
     Expr,
     Function,
-    Idx,
     Indexed,
     Mul,
     Number,
@@ -29,13 +28,18 @@ from sympy import (
     factor,
     fraction,
     gcd,
-    preorder_traversal,
     sinh,
     tanh,
 )
 
+from symprop.passes.cost import (
+    cheapest,
+    cost,
+    is_divisor,
+    overflows,
+    parts_of,
+)
 from symprop.primitives import (
-    KINKED,
     Absolute,
     Greater,
     GreaterEqual,
@@ -48,69 +52,6 @@ from symprop.tensor import accesses
 PLAIN = 10_000  # numbers up to this are taken out of a sum
 LARGEST = 90
 """Above this many parts a value stays as it is: algebra takes seconds, and finds little."""
-
-
-@lru_cache(maxsize=65536)
-def cost(value: Expr) -> int:
-    """The work of computing a value once, in tenths of an addition; a repeated part counts once."""
-    return sum(_node_cost(node) for node in _parts(value)) + (1000 if overflows(value) else 0)
-
-
-def overflows(value: Expr) -> bool:
-    """Whether the same exponential stands above and below a fraction bar: ∞/∞ where the value is
-    finite.
-    """
-    if not value.has(exp):
-        return False
-    below = {power for power in _parts(value) if isinstance(power, Pow) and power.exp.is_negative}
-    inside = {leaf for power in below for leaf in power.base.atoms(exp) if not is_decay(leaf)}
-    above = value.xreplace({power: Symbol("ratio") for power in below}) if inside else value
-    return bool(inside & above.atoms(exp))
-
-
-def is_decay(leaf: Expr) -> bool:
-    """Whether an exponential is exp(−c·|u|), which is at most 1."""
-    rate, rest = leaf.args[0].as_coeff_Mul()
-    return bool(rate.is_negative) and isinstance(rest, Absolute)
-
-
-@lru_cache(maxsize=65536)
-def _parts(value: Expr) -> frozenset[Expr]:
-    if isinstance(value, (Indexed, Idx)) or not value.args:
-        return frozenset((value,))
-    return frozenset((value,)).union(*(_parts(argument) for argument in value.args))
-
-
-def _node_cost(node: Expr) -> int:
-    if not accesses_elements(node):
-        return 1 if node.args else 0  # depends on numbers and sizes only: computed once
-    if isinstance(node, (Indexed, Symbol)):
-        return 10
-    if isinstance(node, (Add, Mul)):
-        division = 30 if any(_is_divisor(argument) for argument in node.args) else 0
-        fixed = [argument for argument in node.args if not accesses_elements(argument)]
-        scaling = 10 * any(argument != -1 for argument in fixed) + (-1 in fixed)
-        return 10 * (len(node.args) - len(fixed) - 1) + scaling + division
-    if isinstance(node, Pow):
-        return _power_cost(node.exp) - (30 if _is_divisor(node) else 0)
-    return 10 if isinstance(node, KINKED) else 200
-
-
-def _is_divisor(node: Expr) -> bool:
-    """Whether a power in a product is a divisor: all of them together cost one division."""
-    negative = isinstance(node, Pow) and node.exp.is_Integer and node.exp.is_negative
-    return negative and accesses_elements(node) and not node.has(exp)
-
-
-def _power_cost(exponent: Expr) -> int:
-    if exponent.is_Integer:
-        return 20 * (abs(int(exponent)) - 1) + (40 if exponent < 0 else 0)
-    return 60 if exponent.is_Rational and exponent.q == 2 else 200
-
-
-def accesses_elements(value: Expr) -> bool:
-    """Whether a value depends on elements of tensors, not on numbers and sizes alone."""
-    return any(not access.is_integer for access in accesses(value))
 
 
 @lru_cache(maxsize=16384)
@@ -145,7 +86,7 @@ def _termwise(value: Expr) -> Iterator[Expr]:
 
 
 def _divides(value: Expr) -> bool:
-    return any(_is_divisor(part) for part in Mul.make_args(value))
+    return any(is_divisor(part) for part in Mul.make_args(value))
 
 
 def connected(value: Expr) -> list[Expr]:
@@ -170,21 +111,6 @@ def connected(value: Expr) -> list[Expr]:
     if home is None:
         return [*products, *fixed]
     return [Mul(product, *fixed) if product is home else product for product in products]
-
-
-def cheapest(values: Iterable[Expr]) -> Expr:
-    """The one of least effort; of those, the first."""
-    return min(values, key=effort)
-
-
-def effort(value: Expr) -> tuple[int, int]:
-    """What decides between equal values: the cost, then the length as it is written."""
-    return cost(value), parts_of(value)
-
-
-def parts_of(value: Expr) -> int:
-    """The length of a value as it is written: every symbol, number and operation."""
-    return sum(1 for _ in preorder_traversal(value))
 
 
 def _is_monomial(value: Expr) -> bool:
@@ -274,7 +200,7 @@ def candidates(value: Expr) -> Iterator[Expr]:
         return
     whole = _differences(value)
     if whole:
-        back = {symbol: total for total, symbol in whole.items()}
+        back = {symbol: total for total, symbol in whole.items() if symbol.is_Symbol}
         yield from (form.xreplace(back) for form in candidates(value.xreplace(whole)))
     for form, meaning in views((value,)):
         (abstract,) = form
@@ -282,17 +208,24 @@ def candidates(value: Expr) -> Iterator[Expr]:
             yield positive_factors(result.xreplace(meaning))
 
 
-def _differences(value: Expr) -> dict[Expr, Symbol]:
+def _differences(value: Expr) -> dict[Expr, Expr]:
     """Sums of elements that stand more than once, if their elements stand nowhere else: (u − v)² is
-    not to be multiplied out.
+    not to be multiplied out. 2u − 2v is one of them, twice.
     """
-    found: dict[Expr, Symbol] = {}
+    multiples: dict[Expr, dict[Expr, Expr]] = {}
     for total in sorted(value.atoms(Add), key=str):
         if all(_is_element(term.as_coeff_Mul()[1]) for term in total.args):
-            symbol = Symbol(f"d{len(found)}")
-            rest = value.xreplace({total: symbol, -total: -symbol})
-            if not {*accesses(rest)} & {*accesses(total)} and rest.count(symbol) > 1:
-                found |= {total: symbol, -total: -symbol}
+            factor, unit = total.as_content_primitive()
+            if -unit in multiples:
+                factor, unit = -factor, -unit
+            multiples.setdefault(unit, {})[total] = factor
+    found: dict[Expr, Expr] = {}
+    for unit, totals in multiples.items():
+        symbol = Symbol(f"d{len(found)}")
+        names = {total: factor * symbol for total, factor in totals.items()}
+        rest = value.xreplace(names)
+        if not {*accesses(rest)} & {*accesses(unit)} and rest.count(symbol) > 1:
+            found |= {**names, unit: symbol}
     return found
 
 
@@ -364,14 +297,34 @@ def views(values: tuple[Expr, ...]) -> Iterator[tuple[tuple[Expr, ...], dict[Exp
     """
     found = tuple(sorted({leaf for value in values for leaf in leaves(value)}, key=str))
     plain = {leaf: Symbol(f"u{i}") for i, leaf in enumerate(found) if not isinstance(leaf, exp)}
+    meant = {symbol: leaf for leaf, symbol in plain.items()} | _as_powers(plain)
     groups = exponential_groups(leaf for leaf in found if isinstance(leaf, exp))
     for kind in ("logistic", "decay", "growth") if groups else ("none",):
-        names, meaning = dict(plain), {symbol: leaf for leaf, symbol in plain.items()}
+        names, meaning = dict(plain), dict(meant)
         for i, (unit, members) in enumerate(groups.items()):
             symbol = Symbol(f"E{i}")
             base, meaning[symbol] = _exponential(kind, unit, symbol)
             names.update({leaf: base**power for leaf, power in members.items()})
         yield tuple(value.xreplace(names) for value in values), meaning
+
+
+def _as_powers(names: dict[Expr, Expr]) -> dict[Expr, Expr]:
+    """Roots of one base, which have names, renamed as powers of one; and what that stands for.
+
+    1/√u − v/u^(3/2) is a quotient of r = √u, whose numerator r² − v cancels where u has v in it.
+    """
+    bases: dict[Expr, list[Expr]] = {}
+    for leaf in names:
+        if isinstance(leaf, Pow) and leaf.exp.is_Rational:
+            bases.setdefault(leaf.base, []).append(leaf)
+    meaning = {}
+    for base, roots in bases.items():
+        if len(roots) > 1:
+            unit = reduce(gcd, (root.exp for root in roots))
+            symbol = names[roots[0]]
+            meaning[symbol] = base**unit
+            names.update({root: symbol ** (root.exp / unit) for root in roots})
+    return meaning
 
 
 def _exponential(kind: str, unit: Expr, symbol: Symbol) -> tuple[Expr, Expr]:

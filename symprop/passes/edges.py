@@ -20,7 +20,7 @@ from sympy import (
 )
 from sympy.codegen.cfunctions import expm1, log1p
 
-from symprop.passes.algebra import accesses_elements
+from symprop.passes.cost import accesses_elements
 from symprop.passes.rule import Rule
 from symprop.primitives import Absolute, Equal, Greater, Maximum, Minimum, Select
 from symprop.tensor import accesses

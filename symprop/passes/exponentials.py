@@ -32,7 +32,8 @@ from sympy import (
     tanh,
 )
 
-from symprop.passes.algebra import LARGEST, effort, exponential_groups, leaves, parts_of
+from symprop.passes.algebra import LARGEST, exponential_groups, leaves
+from symprop.passes.cost import effort, parts_of
 from symprop.passes.rule import Rule
 from symprop.primitives import Absolute, GreaterEqual, Select
 from symprop.tensor import accesses

@@ -15,7 +15,8 @@ from sympy import Expr, Mul, S, Symbol
 
 from symprop.adjoint import partial
 from symprop.equation import Equation
-from symprop.passes.algebra import cost, tidy
+from symprop.passes.algebra import tidy
+from symprop.passes.cost import cost
 from symprop.passes.reuse import Available, in_stored_values
 from symprop.passes.rewrite import Draft, bind, is_settled, stored_values
 from symprop.program import Program

@@ -21,7 +21,8 @@ from sympy import (
 )
 from sympy.codegen.cfunctions import log1p
 
-from symprop.passes.algebra import accesses_elements, exponential_groups
+from symprop.passes.algebra import exponential_groups
+from symprop.passes.cost import accesses_elements
 from symprop.passes.rule import Rule
 from symprop.primitives import Absolute, Greater, GreaterEqual, Maximum, Minimum, Select, Sign
 from symprop.tensor import accesses

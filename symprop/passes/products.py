@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sympy import Add, Expr, Integer, Mul, Pow, exp
 
-from symprop.passes.algebra import accesses_elements
+from symprop.passes.cost import accesses_elements
 from symprop.passes.functions import decimal, erfc, erfc_product, exp_product, sech2
 from symprop.passes.rule import Rule
 from symprop.primitives import Absolute, Equal, Greater, Select

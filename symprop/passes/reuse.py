@@ -5,6 +5,10 @@
 found by eliminating: f is solved for one of its leaves, which is then replaced in g. σ′ = e⁻ᶻ/(1 +
 e⁻ᶻ)² becomes a(1 − a), tanh′ becomes 1 − a², softplus′ becomes 1 − e⁻ᵃ. A form with a denominator
 that was not there is refused: the derivative z·… + a/z of a = z·f(z) is equal, but not at z = 0.
+
+So is a form with a difference that was not there, for it cancels: log(e⁻ᶻ + 3)′ is not 3e⁻ᵃ − 1,
+nor (z/√(1 + z²))′ in 1 − a². Two are worth it: 1 − e⁻ᵃ, which a function computes exactly, and the
+difference of a number and powers of a, where it saves the exponential, tanh, ... itself.
 """
 
 from __future__ import annotations
@@ -16,16 +20,10 @@ from functools import lru_cache
 from sympy import Add, Expr, Mul, Pow, Symbol, exp, expand_mul, fraction, log
 
 from symprop.equation import Equation
-from symprop.passes.algebra import (
-    cheapest,
-    connected,
-    effort,
-    parts_of,
-    positive_factors,
-    tidy,
-    views,
-)
+from symprop.passes.algebra import connected, positive_factors, tidy, views
+from symprop.passes.cost import cheapest, effort, parts_of
 from symprop.passes.rewrite import Stored, elements, replaced, stored_values
+from symprop.passes.signs import is_expm1, sign_of, transcendental
 from symprop.primitives import Select
 from symprop.program import Program
 from symprop.tensor import accesses, label_of
@@ -101,7 +99,7 @@ def _expressed(value: Expr, stored: Expr) -> Expr:
     value = _within_branches(value, stored)
     found = [value, tidy(value.xreplace({stored: RESULT, **_powers_of(stored, value)}))]
     if parts_of(value) > LARGEST_SOLVED:
-        return cheapest(found)
+        return cheapest(_no_less_exact(found))
     result: Expr = RESULT
     while isinstance(stored, log):
         stored, result = stored.args[0], exp(result)
@@ -110,7 +108,24 @@ def _expressed(value: Expr, stored: Expr) -> Expr:
             solved = solve_for(stored_view, symbol, result)
             if solved is not None:
                 found += _substituted(value_view, symbol, solved, meaning)
-    return cheapest(found)
+    return cheapest(_no_less_exact(found))
+
+
+def _no_less_exact(found: list[Expr]) -> Iterator[Expr]:
+    """The first form, and those others that may cancel at no more places."""
+    value = found[0]
+    allowed, functions = len(_cancelling(value, False)), len(transcendental(value))
+    for form in found:
+        if len(_cancelling(form, len(transcendental(form)) < functions)) <= allowed:
+            yield form
+
+
+def _cancelling(value: Expr, saves: bool) -> list[Expr]:
+    """The sums of a value whose terms may have opposite signs, c − c·eᵘ aside; with ``saves``,
+    those of numbers and powers of the stored value too.
+    """
+    sums = (total for total in value.atoms(Add) if sign_of(total) is None)
+    return [t for t in sums if not is_expm1(t) and not (saves and t.free_symbols == {RESULT})]
 
 
 def _powers_of(stored: Expr, value: Expr) -> dict[Expr, Expr]:

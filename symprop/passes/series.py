@@ -35,7 +35,8 @@ from sympy import (
 )
 from sympy.codegen.cfunctions import expm1, log1p
 
-from symprop.passes.algebra import LARGEST, parts_of
+from symprop.passes.algebra import LARGEST
+from symprop.passes.cost import parts_of
 from symprop.passes.rewrite import Stored, computed
 from symprop.passes.rule import Rule
 from symprop.primitives import Absolute, Greater, Select

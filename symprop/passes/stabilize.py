@@ -13,7 +13,8 @@ from functools import lru_cache
 from sympy import Add, Expr, Function, Mul, Pow, Symbol, exp, log
 
 from symprop.equation import Equation
-from symprop.passes.algebra import overflows, tidy
+from symprop.passes.algebra import tidy
+from symprop.passes.cost import overflows
 from symprop.passes.edges import EDGES, GUARDS
 from symprop.passes.exponentials import EXPONENTIALS
 from symprop.passes.inverses import INVERSE
