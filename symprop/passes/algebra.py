@@ -196,12 +196,12 @@ def _scale_into_select(value: Expr) -> Expr:
 
 def candidates(value: Expr) -> Iterator[Expr]:
     """Equal forms of a value: in lowest terms, factored, as a sum of fractions."""
-    if parts_of(value) > LARGEST:
-        return
     whole = _differences(value)
     if whole:
         back = {symbol: total for total, symbol in whole.items() if symbol.is_Symbol}
         yield from (form.xreplace(back) for form in candidates(value.xreplace(whole)))
+    if parts_of(value) > LARGEST:
+        return
     for form, meaning in views((value,)):
         (abstract,) = form
         for result in _rational_forms(abstract):

@@ -113,14 +113,23 @@ def _divided(product: Mul, a: Expr) -> Expr | None:
 
 
 def _entropy(node: Expr, _targets: Elements = frozenset()) -> Expr:
-    """u · log v = 0 where u = 0, even if v = 0 there."""
+    """u · log v = 0 where u = 0, even if v = 0 there; so is u · (log(u·v) + w)."""
     if not isinstance(node, Mul):
         return node
     logarithms = [p for p in node.args if isinstance(p, (log, log1p)) and accesses(p)]
+    logarithms = logarithms or [p for p in node.args if _of_factors(p) & {*node.args}]
     weight = Mul(*(p for p in node.args if p not in logarithms and accesses_elements(p)))
     if len(logarithms) != 1 or weight == 1 or weight.has(Pow, Function):
         return node
     return Select(Equal(weight, 0), 0, node)
+
+
+def _of_factors(total: Expr) -> set[Expr]:
+    """The elements that are factors in a logarithm of a sum: u of log(u·v) + w."""
+    terms = total.args if isinstance(total, Add) else ()
+    logarithms = (term.as_coeff_Mul()[1] for term in terms)
+    found = (Mul.make_args(part.args[0]) for part in logarithms if isinstance(part, log))
+    return {p for parts in found for p in parts if p.is_Symbol or p.is_Indexed}
 
 
 def _absent(node: Expr, targets: Elements = frozenset()) -> Expr:
@@ -198,7 +207,14 @@ EDGES = (
 """The rules that rewrite what they find."""
 
 GUARDS = (
-    Rule("entropy", "u·log(v)", "0 where u = 0", "u = 0: 0·∞ where v = 0 too", _entropy, "edge"),
+    Rule(
+        "entropy",
+        "u·log(v), u·(log(u·v) + w)",
+        "0 where u = 0",
+        "u = 0: 0·∞ where v = 0 too",
+        _entropy,
+        "edge",
+    ),
     Rule(
         "corner",
         "(p − y)/(p·(1 − p))",

@@ -15,6 +15,7 @@ from sympy import (
     cosh,
     erf,
     exp,
+    expand_mul,
     log,
     tanh,
 )
@@ -163,6 +164,39 @@ def _of_sum(node: Expr) -> Expr:
     return value if factor == 1 else value + log(factor)
 
 
+def _less_number(node: Expr) -> Expr:
+    """log(n + v) − log n = log(1 + v/n); log(a + b·eᵘ) − log(a + b) = log1p(b·expm1(u)/(a + b)) for
+    u < 1.
+    """
+    factor, rest = node.args[0].as_content_primitive() if isinstance(node, log) else (1, node)
+    if isinstance(node, log):
+        return node if factor == 1 else _near(node, rest, 1 / factor) or node
+    for term in node.args if isinstance(node, Add) else ():
+        number, function = term.as_coeff_Mul()
+        argument = _argument(function)
+        for other in node.args if isinstance(argument, Add) else ():
+            scale = other / -number
+            if isinstance(scale, log) and scale.args[0].is_number:
+                value = _near(function - scale, argument, scale.args[0])
+                if value is not None:
+                    return node - term - other + number * value
+    return node
+
+
+def _near(node: Expr, total: Expr, number: Expr) -> Expr | None:
+    """``node`` = log total − log number near 0; None where it is never there."""
+    rest = total - number
+    constant, terms = rest.as_coeff_Add()
+    if constant == 0:
+        return log(1 + expand_mul(rest / number))
+    scale, power = terms.as_coeff_Mul()
+    if scale != -constant or not isinstance(power, exp) or power.has(Maximum):
+        return None
+    u = power.args[0]
+    near = log1p(scale / number * expm1(u))
+    return Select(Greater(1, u), near, node.xreplace({u: Maximum(u, 1)}))
+
+
 def _less_argument(node: Expr) -> Expr:
     """c·u − c·log(1 + eᵘ) = −c·log(1 + e^−u), in a sum."""
     for term in node.args if isinstance(node, Add) else ():
@@ -232,6 +266,14 @@ def _expm1(node: Expr) -> Expr:
     return node
 
 
+LESS_NUMBER = Rule(
+    "logarithm less a number",
+    "log(1 + exp(u)) − log(2), log((1 + exp(u))/2), log(n + v) − log(n)",
+    "log1p(expm1(u)/2) for u < 1; log(1 + v/n)",
+    "every u and v: the difference cancels near 0",
+    _less_number,
+)
+"""The rule for logarithms that are nearly 0 somewhere; before those that take sums apart."""
 LOGARITHMS = (
     Rule(
         "stored logarithm",

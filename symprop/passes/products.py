@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from sympy import Add, Expr, Integer, Mul, Pow, exp
+from collections.abc import Mapping
 
-from symprop.passes.cost import accesses_elements
+from sympy import Add, Expr, Integer, Mul, Pow, Symbol, cosh, exp, sinh
+from sympy.codegen.cfunctions import expm1
+
+from symprop.passes.cost import accesses_elements, is_decay
 from symprop.passes.functions import decimal, erfc, erfc_product, exp_product, sech2
+from symprop.passes.rewrite import Stored, computed
 from symprop.passes.rule import Rule
-from symprop.primitives import Absolute, Equal, Greater, Select
+from symprop.passes.tangents import rest_of_tangent
+from symprop.primitives import Absolute, Equal, Greater, Maximum, Minimum, Select
 from symprop.tensor import accesses
 
 Elements = frozenset[Expr]
@@ -31,14 +36,9 @@ def _exact_product(node: Expr, _targets: Elements = frozenset()) -> Expr:
                 weight *= node.as_coeff_Mul()[0]
                 value = node / part / weight * part.func(weight, *part.args[1:])
                 product = Mul(*part.args[1:])
-                vast = isinstance(part, exp_product) and _may_overflow(weight)
+                vast = isinstance(part, exp_product) and may_overflow(weight)
                 return Select(Greater(-VANISHED, product), Integer(0), value) if vast else value
     return node
-
-
-def _may_overflow(weight: Expr) -> bool:
-    """Whether a polynomial has a power of an element."""
-    return any(accesses_elements(power) for power in weight.atoms(Pow))
 
 
 def _is_weight(part: Expr, read: set[Expr]) -> bool:
@@ -78,19 +78,80 @@ def _is_power_of_two(number: Expr) -> bool:
     return min(ends) == 1 and max(ends).bit_count() == 1
 
 
+def may_overflow(value: Expr) -> bool:
+    """Whether a value may be infinite where its elements are not, a zero denominator aside."""
+    if isinstance(value, (Add, Mul)):
+        return any(map(may_overflow, value.args)) or _together_infinite(value)
+    if isinstance(value, Pow):
+        grows = value.exp.is_number and value.exp > 1 and is_unbounded(value.base)
+        return grows or (not value.exp.is_negative and may_overflow(value.base))
+    if isinstance(value, Select):
+        return any(map(may_overflow, value.args[1:]))
+    return isinstance(value, (exp, expm1, cosh, sinh)) and not is_decay(value)
+
+
+def _together_infinite(value: Expr) -> bool:
+    """Whether a sum or product of finite parts may be infinite: 2u, u·v, u + v."""
+    number, rest = value.as_coeff_Mul()
+    if isinstance(rest, Mul) and any(map(_vanishes, rest.args)):
+        return False
+    large = [part for part in rest.args if is_unbounded(part)] if rest.args else [rest]
+    return len(large) > 1 or (abs(number) > 1 and is_unbounded(rest))
+
+
+def is_unbounded(value: Expr) -> bool:
+    """Whether a value is as large as one likes for some elements."""
+    if isinstance(value, (Add, Mul)):
+        bounded = isinstance(value, Mul) and any(map(_vanishes, value.args))
+        return not bounded and any(map(is_unbounded, value.args))
+    if isinstance(value, (Pow, Absolute)):
+        positive = value.is_Function or not value.exp.is_negative
+        return positive and is_unbounded(value.args[0])
+    if isinstance(value, (Select, Maximum, Minimum)):
+        return any(map(is_unbounded, value.args[isinstance(value, Select) :]))
+    return may_overflow(value) or ((not value.args or value.is_Indexed) and not value.is_number)
+
+
+def _vanishes(value: Expr) -> bool:
+    """Whether a value is an exponential, or falls off like one."""
+    if isinstance(value, Select):
+        return any(map(_vanishes, value.args[1:]))
+    if isinstance(value, Pow):
+        return value.exp.is_positive and _vanishes(value.base)
+    return isinstance(value, (exp, exp_product, erfc, erfc_product, sech2))
+
+
 def _vanishing(node: Expr, _targets: Elements = frozenset()) -> Expr:
-    """u/cosh² v = 0 where 1/cosh² v has vanished, however large u may be."""
-    if not isinstance(node, Mul):
-        return node
-    for part in node.args:
-        rest = node / part
-        if (
-            isinstance(part, sech2)
-            and rest.has(Pow, Add, exp)
-            and set(accesses(rest)) & set(accesses(part))
-        ):
+    """u·e^−v = 0 where e^−v has vanished, however large u may be."""
+    for part in node.args if isinstance(node, Mul) else ():
+        if _vanishes(part) and _outgrows(node / part, part):
             return Select(Equal(part, 0), Integer(0), node)
     return node
+
+
+def _outgrows(rest: Expr, part: Expr) -> bool:
+    """Whether what is multiplied by a part, and reads no other elements, may overflow."""
+    read = set(accesses(part))
+    beside = Mul(*(p for p in Mul.make_args(rest) if {*accesses(p)} <= read))
+    return may_overflow(beside)
+
+
+def vanished(value: Expr, stored: Mapping[Symbol, Stored]) -> Expr:
+    """The same for stored values that vanish: u·a = 0 where a = e^−v is 0."""
+    changed = {}
+    for product in sorted(value.atoms(Mul), key=str):
+        for access in product.args:
+            inner = computed(access, stored) if access in accesses(product) else None
+            if inner is None or not _falls_off(inner):
+                continue
+            if _outgrows((product / access).xreplace({access: inner}), inner):
+                changed[product] = Select(Equal(access, 0), Integer(0), product)
+    return value.xreplace(changed) if changed else value
+
+
+def _falls_off(value: Expr) -> bool:
+    """Whether a value vanishes with an exponential: as a product, or as 1 − tanh²."""
+    return any(map(_vanishes, Mul.make_args(rest_of_tangent(value))))
 
 
 PRODUCTS = (
@@ -103,12 +164,20 @@ PRODUCTS = (
         "edge",
     ),
     Rule(
-        "vanished slope",
-        "u/cosh²(v)",
-        "0 where 1/cosh²(v) is 0",
+        "vanished product",
+        "u·exp(−v), u/cosh²(v)",
+        "0 where exp(−v) or 1/cosh²(v) is 0",
         "large v: ∞·0 where u overflows",
         _vanishing,
         "edge",
+    ),
+    Rule(
+        "vanished stored value",
+        "u·a, where a = exp(−v) is stored",
+        "0 where a is 0",
+        "large v: ∞·0 where u overflows",
+        vanished,
+        "stored",
     ),
 )
 """The rules for products, applied last."""

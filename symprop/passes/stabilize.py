@@ -18,7 +18,7 @@ from symprop.passes.cost import overflows
 from symprop.passes.edges import EDGES, GUARDS
 from symprop.passes.exponentials import EXPONENTIALS
 from symprop.passes.inverses import INVERSE
-from symprop.passes.logarithms import LOGARITHMS
+from symprop.passes.logarithms import LESS_NUMBER, LOGARITHMS
 from symprop.passes.others import OTHERS
 from symprop.passes.powers import POWERS
 from symprop.passes.products import PRODUCTS
@@ -55,6 +55,7 @@ RULES: tuple[Rule, ...] = (
     SATURATION,
     INVERSE,
     NEAR_ZERO,
+    LESS_NUMBER,
     *TAILS,
     *POWERS,
     LOGARITHM_OF_TANGENT,

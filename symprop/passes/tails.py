@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import sympy
-from sympy import Add, Expr, Mul, Pow, Rational, erf, exp, expand_mul, log, pi, sqrt
+from sympy import Add, Expr, Mul, Pow, Rational, Symbol, erf, exp, expand_mul, log, pi, sqrt
 from sympy.codegen.cfunctions import log1p
 
 from symprop.passes.functions import erfc
+from symprop.passes.rewrite import Stored, computed
 from symprop.passes.rule import Rule
 from symprop.primitives import Greater, Minimum, Select
+from symprop.tensor import accesses
 
 FAR = 8
 """From here on erfc(u) is taken from its continued fraction: it underflows at 9.2 in float32."""
 DEPTH = 12
 """So many of its fractions give log erfc(u) to 1e-16."""
+NEAR = 6
+"""From here on the difference of erfc(u) and its asymptote is taken from four fractions more."""
 
 
 def tail_of(value: Expr) -> tuple[Expr, Expr] | None:
@@ -28,10 +34,12 @@ def tail_of(value: Expr) -> tuple[Expr, Expr] | None:
     return None
 
 
-def mills(u: Expr) -> Expr:
-    """K of erfc u = e^−u²/(√π·K): u + (1/2)/(u + 1/(u + (3/2)/(u + …)))."""
+def mills(u: Expr, first: int = 1, depth: int = DEPTH) -> Expr:
+    """K of erfc u = e^−u²/(√π·K): u + (1/2)/(u + 1/(u + (3/2)/(u + …))); the rest of it from the
+    fraction ``first`` on.
+    """
     value = u
-    for number in range(DEPTH, 0, -1):
+    for number in range(depth, first - 1, -1):
         value = u + Rational(number, 2) / value
     return value
 
@@ -103,6 +111,34 @@ def _tail_product(node: Expr) -> Expr:
     return node
 
 
+def slope_of_product(value: Expr, stored: Mapping[Symbol, Stored]) -> Expr:
+    """2u·e^u²·erfc u − 2/√π = −1/(√π·K·K₁) beyond 6, K = u + 1/(2·K₁), in a sum."""
+    changed = {}
+    for total in sorted(value.atoms(Add), key=str):
+        inner = {a: v for a in accesses(total) if (v := computed(a, stored)) is not None}
+        products = {a: v for a, v in inner.items() if v.has(erfc, sympy.erfc)}
+        for term in total.args:
+            found = _tail_times(term.xreplace(products))
+            number = None if found is None else -found[0] / sqrt(pi)
+            if found is not None and number in total.args:
+                u, rest = found[1], total - term - number
+                fractions = (mills(u, first, DEPTH + 4) for first in (1, 2))
+                far = rest + number / (2 * Mul(*fractions))
+                changed[total] = Select(Greater(u, NEAR), far, total)
+    return value.xreplace(changed) if changed else value
+
+
+def _tail_times(term: Expr) -> tuple[Expr, Expr] | None:
+    """c and u of c·u·e^u²·erfc u."""
+    parts = Mul.make_args(term)
+    for tail in parts:
+        found = tail_of(tail) if not isinstance(tail, Pow) else None
+        u = found[1] if found is not None else None
+        if found is not None and u is not None and exp(u**2) in parts:
+            return found[0] * term / (tail * exp(u**2) * u), u
+    return None
+
+
 TAILS = (
     Rule(
         "logarithm of a tail",
@@ -131,6 +167,14 @@ TAILS = (
         "1/(√π·K) for u > 8, K the continued fraction u + (1/2)/(u + 1/(u + …))",
         "every u: ∞·0 for u > 26.6 (9.4 in float32)",
         _tail_product,
+    ),
+    Rule(
+        "slope of a product of tails",
+        "2u·a − 2/√π, where a = exp(u²)·erfc(u)",
+        "−1/(√π·K·K₁) for u > 6, K = u + 1/(2·K₁) = u + (1/2)/(u + 1/(u + …))",
+        "every u: the difference cancels for large u",
+        slope_of_product,
+        "stored",
     ),
 )
 """The rules for tails."""
