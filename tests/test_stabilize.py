@@ -129,11 +129,10 @@ WITNESSES: dict[str, tuple[Any, dict[str, float], float]] = {
         {"z": 37.123456789},
         float(sympy.exp(-(sympy.Rational(37.123456789) ** 2) / 2).n(30)),
     ),
-    "vanished slope": (
-        lambda z, w, y: (z**2 + z**3) * (1 - tanh(z) ** 2),
-        {"z": 1e200},
-        0.0,
-    ),
+    "vanished product": (lambda z, w, y: z**2 * exp(-z), {"z": 1e200}, 0.0),
+    "logarithm less a number": (lambda z, w, y: log(1 + exp(z)) - log(2), {"z": 1e-18}, 5e-19),
+    "part of a root": (lambda z, w, y: 1 - z / sqrt(z**2 + 1), {"z": 1e9}, 5e-19),
+    "root of a polynomial": (lambda z, w, y: z**2 / sqrt(1 + z**2), {"z": 1e200}, 1e200),
     "product of tails": (lambda z, w, y: exp(z**2) * erfc(z), {"z": 100.0}, 0.005641613782989432),
     "logarithm of many exponentials": (
         lambda z, w, y: log(1 + exp(z) + exp(2 * z)),
@@ -202,6 +201,16 @@ INSTEAD = {
 }
 """Rules that would find something too, if less short."""
 STORED = {
+    "vanished stored value": (
+        through_stored(lambda z: exp(-(z**2)), lambda a, z: -2 * a * z**2),
+        {"z": 1e200},
+        0.0,
+    ),
+    "slope of a product of tails": (
+        through_stored(lambda z: exp(z**2) * erfc(z), lambda a, z: 2 * a * z - 2 / sqrt(sympy.pi)),
+        {"z": 100.0},
+        -5.64104976259931849e-05,
+    ),
     "slope of a saturated activation": (
         through_stored(lambda z: 1 / (1 + exp(-z)), lambda a, z: a * (1 - a)),
         {"z": 50.0},

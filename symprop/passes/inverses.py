@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sympy import Add, Expr, Mul, Pow, Symbol, exp
+from sympy import Add, Expr, Mul, Pow, Rational, Symbol, exp
 
 from symprop.passes.rewrite import Stored, computed
 from symprop.passes.rule import Rule
 
 
 def without_stored(value: Expr, stored: Mapping[Symbol, Stored]) -> Expr:
-    """z − a, where a = z − v is stored, as v; z·a, where a = v/z is stored."""
+    """z − a, where a = z − v is stored, as v; z·a, where a = v/z is stored; a/√u, where a = √u − v
+    is, as 1 − v/√u; eᵘ·a, where a is a power of a sum of exponentials, by that.
+    """
     changed = {}
     for total in value.atoms(Add):
         for term in total.args:
@@ -30,6 +32,10 @@ def without_stored(value: Expr, stored: Mapping[Symbol, Stored]) -> Expr:
                 below = [p.base for p in inner.args if isinstance(p, Pow) and p.exp == -1]
                 if any(base**power in product.args for base in below):
                     changed[product] = product / part * inner**power
+            elif isinstance(inner, Pow) and inner.base.has(exp) and _has_exponential(product):
+                changed[product] = product / part * inner**power
+            elif inner is not None and power == 1 and _is_root_beside(inner, product):
+                changed[product] = Add(*(product / part * term for term in inner.args))
             elif isinstance(inner, exp) and inner.args[0].has(exp) and _has_exponential(product):
                 powers = [factor for factor in product.args if isinstance(factor, exp)]
                 rest = product / part / Mul(*powers)
@@ -38,15 +44,22 @@ def without_stored(value: Expr, stored: Mapping[Symbol, Stored]) -> Expr:
     return value.xreplace(changed) if changed else value
 
 
+def _is_root_beside(total: Expr, product: Expr) -> bool:
+    """Whether a product divides by the root that a sum adds."""
+    roots = (term.as_coeff_Mul()[1] for term in total.args if total.is_Add)
+    return any(r.is_Pow and r.exp == Rational(1, 2) and 1 / r in product.args for r in roots)
+
+
 def _has_exponential(product: Expr) -> bool:
     return any(isinstance(part, exp) for part in product.args)
 
 
 INVERSE = Rule(
     "inverse of what is stored",
-    "u − a, where a = u − v is stored; u·a, where a = v/u is; exp(u)·a, where a = exp(−v) is",
-    "v; exp(u − v)",
-    "every u: v is rounded away in u − v, u·a and exp(u)·a may be 0·∞",
+    "u − a, where a = u − v is stored; u·a, where a = v/u is; exp(u)·a, where a = exp(−v) is; "
+    "a/√u, where a = √u − v is",
+    "v; exp(u − v); 1 − v/√u",
+    "every u: v is rounded away in u − v, u·a and exp(u)·a may be 0·∞, a may overflow",
     without_stored,
     "stored",
 )

@@ -217,7 +217,7 @@ def _exponent(term: Expr) -> Expr | None:
 
 
 def _of_difference(node: Expr) -> Expr:
-    """log(eᵘ − 1) and log(1 − eᵘ) by the size of u."""
+    """log(eᵘ − 1) and log(1 − eᵘ) by the size of u; log(1 − e^−eᵛ) = v for v < −40."""
     argument = _argument(node)
     if not isinstance(argument, Add) or len(argument.args) != 2 or abs(argument.args[0]) != 1:
         return node
@@ -227,7 +227,12 @@ def _of_difference(node: Expr) -> Expr:
     u = power.args[0]
     if sign == 1:
         return Select(Greater(u, 1), u + log1p(-exp(-u)), log(expm1(u)))
-    return Select(Greater(-1, u), log1p(-exp(u)), log(-expm1(u)))
+    value = Select(Greater(-1, u), log1p(-exp(u)), log(-expm1(u)))
+    inner = (-u).as_coeff_Mul()[1]
+    if isinstance(inner, exp) and (-u / inner).is_positive:
+        v = inner.args[0] + log(-u / inner)
+        return Select(Greater(-40, v), v, value)
+    return value
 
 
 def _of_softplus(node: Expr) -> Expr:

@@ -1,5 +1,5 @@
 """Sums of exponentials and of squares in logarithms, powers and quotients: what overflows on the
-way, and what cancels.
+way.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from sympy.codegen.cfunctions import log1p
 from symprop.passes.algebra import exponential_groups
 from symprop.passes.cost import accesses_elements
 from symprop.passes.rule import Rule
-from symprop.primitives import Absolute, Greater, GreaterEqual, Maximum, Minimum, Select, Sign
+from symprop.primitives import Absolute, Greater, GreaterEqual, Maximum, Minimum, Select
 from symprop.tensor import accesses
 
 HALF = Rational(1, 2)
@@ -93,84 +93,32 @@ def _has_rates(total: Expr) -> bool:
 
 
 def _power(node: Expr) -> Expr:
-    """(Σ c_k e^ku)^r = e^rm·f^r, r a fraction."""
-    if not isinstance(node, Pow) or not node.exp.is_Rational or node.exp.is_Integer:
-        return node
-    found = _scaled(node.base)
-    return node if found is None else exp(node.exp * found[0]) * found[1] ** node.exp
-
-
-def _root_less_number(node: Expr) -> Expr:
-    """√(n² + v²) − n = v·(v/(n + √(n² + v²))), the quotient as min(…, 1): it is less than 1."""
-    if not isinstance(node, Add) or not node.args[0].is_number:
-        return node
-    number = node.args[0]
-    for term in node.args[1:]:
-        factor, root = term.as_coeff_Mul()
-        if not (isinstance(root, Pow) and root.exp == Rational(1, 2) and root.base.is_Add):
-            continue
-        square, rest = root.base.as_coeff_Add()
-        scale, side = rest.as_coeff_Mul()
-        base, power = side.as_base_exp()
-        if square.is_positive and factor * sqrt(square) == -number and scale.is_positive:
-            below = sqrt(square) + root
-            if power == 2:
-                size = sqrt(scale) * Absolute(base)
-                return node - number - term + factor * size * Minimum(size / below, 1)
-            return node - number - term + factor * rest / below
+    """(Σ c_k e^ku)^r = e^rm·f^r, r a fraction; in a product with its other exponentials."""
+    for part in Mul.make_args(node):
+        if isinstance(part, Pow) and part.exp.is_Rational and not part.exp.is_Integer:
+            found = _scaled(part.base)
+            if found is not None:
+                others = [factor for factor in Mul.make_args(node) if factor != part]
+                exponents = [factor.args[0] for factor in others if isinstance(factor, exp)]
+                rest = Mul(*(factor for factor in others if not isinstance(factor, exp)))
+                return rest * exp(Add(part.exp * found[0], *exponents)) * found[1] ** part.exp
     return node
 
 
 def _of_squares(node: Expr) -> Expr:
     """log(c + u²) = 2·log|u| + log1p(c/u²) where |u| > 2¹⁶, for polynomials of u of high degree."""
     argument = node.args[0] if isinstance(node, log) else Integer(0)
-    u = _argument(argument, argument) if isinstance(argument, Add) else None
+    u = element_of(argument, argument) if isinstance(argument, Add) else None
     if u is None or argument.has(Function) or not argument.is_polynomial(*accesses(u)):
         return node
     polynomial = Poly(argument.xreplace({u: SIZE}), SIZE)
     degree, first = polynomial.degree(), polynomial.LC()
-    if degree < 2 or not _is_positive(polynomial) or not first.is_number:
+    if degree < 2 or not is_positive(polynomial) or not first.is_number:
         return node
     rest = Add(*(c / first * u ** (k - degree) for (k,), c in polynomial.terms()[1:]))
     far = degree * log(Absolute(u)) + log(first) + log1p(rest)
     near = log(argument.xreplace({u: Minimum(Absolute(u), 2**16)}))
     return Select(Greater(Absolute(u), 2**16), far, near)
-
-
-def _sum_with_root(node: Expr) -> Expr:
-    """u + √(u² + c) = c/(√(u² + c) − u) for u < 0, u − √(u² + c) likewise for u > 0."""
-    if not isinstance(node, Add) or len(node.args) != 2:
-        return node
-    for root, other in (node.args, node.args[::-1]):
-        factor, power = root.as_coeff_Mul()
-        if not (isinstance(power, Pow) and power.exp == Rational(1, 2) and power.base.is_Add):
-            continue
-        number, square = power.base.as_coeff_Add()
-        if number.is_positive and accesses_elements(other) and other**2 == factor**2 * square:
-            sign = factor / abs(factor)
-            apart = root + sign * Maximum(-sign * other, 0)
-            together = root + sign * Maximum(sign * other, 0)
-            return Select(Greater(0, sign * other), factor**2 * number / apart, together)
-    return node
-
-
-def _root_of_product(node: Expr) -> Expr:
-    """√(u²·v) = |u|·√v, v > 0; u/√(u²·v) = sign(u)/√v."""
-    for part in Mul.make_args(node):
-        if not (isinstance(part, Pow) and abs(part.exp) == HALF and part.base.is_Mul):
-            continue
-        for square in part.base.args:
-            base, power = square.as_base_exp()
-            v = part.base / square
-            read = accesses(v)
-            if power != 2 or len(read) != 1 or not v.is_polynomial(*read):
-                continue
-            if _is_positive(Poly(v, *read)):
-                rest, root = node / part, v**part.exp
-                if part.exp.is_negative and base in Mul.make_args(rest):
-                    return rest / base * Sign(base) * root
-                return rest * Absolute(base) ** (2 * part.exp) * root
-    return node
 
 
 def _quotient(node: Expr, _targets: object = ()) -> Expr:
@@ -187,12 +135,13 @@ def _quotient(node: Expr, _targets: object = ()) -> Expr:
 
 def _turned(node: Mul, below: Expr) -> Expr | None:
     """The factors of a product that are polynomials of u, or of |u|, by powers of its inverse."""
-    u = _argument(node, below)
+    u = element_of(node, below)
     if u is None:
         return None
     unit = Absolute(u) if node.has(Absolute(u)) else u
-    found = {part: p for part in node.args if (p := _polynomial(part, u, unit)) is not None}
-    if below not in found or not _is_positive(found[below][0], even=unit == u):
+    polynomials = ((part, polynomial_of(part, u, unit)) for part in node.args)
+    found = {part: p for part, p in polynomials if p is not None and p[1].is_Integer}
+    if below not in found or not is_positive(found[below][0], even=unit == u):
         return None
     degrees = [polynomial.degree() * power for polynomial, power in found.values()]
     if max(degrees) < 1 or (min(degrees) > -2 and max(degrees) < 2):
@@ -203,7 +152,7 @@ def _turned(node: Mul, below: Expr) -> Expr | None:
     return node / near * Select(Greater(Absolute(u), 1), scale * far, near)
 
 
-def _argument(node: Expr, below: Expr) -> Expr | None:
+def element_of(node: Expr, below: Expr) -> Expr | None:
     """The element that a polynomial is of, or the difference of elements."""
     read = accesses(below)
     if len(read) == 1:
@@ -215,11 +164,11 @@ def _argument(node: Expr, below: Expr) -> Expr | None:
     return None
 
 
-def _polynomial(part: Expr, u: Expr, unit: Expr) -> tuple[Poly, int] | None:
+def polynomial_of(part: Expr, u: Expr, unit: Expr) -> tuple[Poly, Expr] | None:
     """A factor as a polynomial of |u| or u, to a power; a power of u itself as that of |u|."""
     base, power = part.as_base_exp()
     size = SIZE
-    if not power.is_Integer or not accesses_elements(part):
+    if not power.is_Rational or not accesses_elements(part):
         return None
     if unit != u and base != u:
         base = base.xreplace({unit: size, u**2: size**2})
@@ -227,7 +176,7 @@ def _polynomial(part: Expr, u: Expr, unit: Expr) -> tuple[Poly, int] | None:
         base = base.xreplace({u: size})
     if not base.is_polynomial(size) or base.free_symbols != {size}:
         return None
-    return Poly(base, size), int(power)
+    return Poly(base, size), power
 
 
 def _by_inverse(polynomial: Poly, unit: Expr) -> Expr:
@@ -235,7 +184,7 @@ def _by_inverse(polynomial: Poly, unit: Expr) -> Expr:
     return Add(*(c * unit ** (k - polynomial.degree()) for (k,), c in polynomial.terms()))
 
 
-def _is_positive(polynomial: Poly, even: bool = True) -> bool:
+def is_positive(polynomial: Poly, even: bool = True) -> bool:
     """Whether a polynomial has positive factors only; with ``even``, of even powers."""
     return all((k % 2 == 0 or not even) and c.is_positive for (k,), c in polynomial.terms())
 
@@ -273,32 +222,11 @@ POWERS = (
         _hyperbolic_inverse,
     ),
     Rule(
-        "root less a number",
-        "√(1 + u²) − 1",
-        "|u|·min(|u|/(1 + √(1 + u²)), 1)",
-        "every u: the difference cancels near 0",
-        _root_less_number,
-    ),
-    Rule(
         "logarithm of a polynomial",
         "log(1 + u²)",
         "2·log|u| + log1p(1/u²) for |u| > 2¹⁶",
         "every u: u² overflows for |u| > 1.3e154 (1.8e19 in float32)",
         _of_squares,
-    ),
-    Rule(
-        "root of a product",
-        "√(u²·v), u/√(u²·v), v > 0",
-        "|u|·√v, sign(u)/√v",
-        "every u: the product overflows, or underflows to 0",
-        _root_of_product,
-    ),
-    Rule(
-        "sum with a root",
-        "u + √(u² + c), u − √(u² + c)",
-        "c/(√(u² + c) ∓ u) where the terms have opposite signs",
-        "every u: the sum cancels for large |u|",
-        _sum_with_root,
     ),
     Rule(
         "quotient of polynomials",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sympy import Add, Expr, Integer, Mul, Pow, Symbol, cosh, exp, sinh
+from sympy import Add, Expr, Integer, Mul, Pow, Symbol, cosh, exp, log, sinh
 from sympy.codegen.cfunctions import expm1
 
 from symprop.passes.cost import accesses_elements, is_decay
 from symprop.passes.functions import decimal, erfc, erfc_product, exp_product, sech2
 from symprop.passes.rewrite import Stored, computed
 from symprop.passes.rule import Rule
+from symprop.passes.signs import is_expm1
 from symprop.passes.tangents import rest_of_tangent
 from symprop.primitives import Absolute, Equal, Greater, Maximum, Minimum, Select
 from symprop.tensor import accesses
@@ -93,7 +94,7 @@ def may_overflow(value: Expr) -> bool:
 def _together_infinite(value: Expr) -> bool:
     """Whether a sum or product of finite parts may be infinite: 2u, u·v, u + v."""
     number, rest = value.as_coeff_Mul()
-    if isinstance(rest, Mul) and any(map(_vanishes, rest.args)):
+    if isinstance(rest, Mul) and any(map(_always_vanishes, rest.args)):
         return False
     large = [part for part in rest.args if is_unbounded(part)] if rest.args else [rest]
     return len(large) > 1 or (abs(number) > 1 and is_unbounded(rest))
@@ -102,7 +103,7 @@ def _together_infinite(value: Expr) -> bool:
 def is_unbounded(value: Expr) -> bool:
     """Whether a value is as large as one likes for some elements."""
     if isinstance(value, (Add, Mul)):
-        bounded = isinstance(value, Mul) and any(map(_vanishes, value.args))
+        bounded = isinstance(value, Mul) and any(map(_always_vanishes, value.args))
         return not bounded and any(map(is_unbounded, value.args))
     if isinstance(value, (Pow, Absolute)):
         positive = value.is_Function or not value.exp.is_negative
@@ -121,12 +122,22 @@ def _vanishes(value: Expr) -> bool:
     return isinstance(value, (exp, exp_product, erfc, erfc_product, sech2))
 
 
+def _always_vanishes(value: Expr) -> bool:
+    """The same on both branches of a choice."""
+    branches = value.args[1:] if isinstance(value, Select) else (value,)
+    return all(map(_vanishes, branches))
+
+
 def _vanishing(node: Expr, _targets: Elements = frozenset()) -> Expr:
     """u·e^−v = 0 where e^−v has vanished, however large u may be."""
     for part in node.args if isinstance(node, Mul) else ():
-        if _vanishes(part) and _outgrows(node / part, part):
+        if _vanishes(part) and _outgrows(_without(node, part), part):
             return Select(Equal(part, 0), Integer(0), node)
     return node
+
+
+def _without(product: Expr, part: Expr) -> Expr:
+    return Mul(*(factor for factor in product.args if factor != part))
 
 
 def _outgrows(rest: Expr, part: Expr) -> bool:
@@ -137,20 +148,23 @@ def _outgrows(rest: Expr, part: Expr) -> bool:
 
 
 def vanished(value: Expr, stored: Mapping[Symbol, Stored]) -> Expr:
-    """The same for stored values that vanish: u·a = 0 where a = e^−v is 0."""
+    """The same for stored values that vanish: u·a = 0 and u·(e^a − 1) = 0 where a = e^−v is 0."""
     changed = {}
     for product in sorted(value.atoms(Mul), key=str):
-        for access in product.args:
-            inner = computed(access, stored) if access in accesses(product) else None
-            if inner is None or not _falls_off(inner):
+        for part in product.args:
+            read = accesses(part)
+            inner = computed(read[0], stored) if len(read) == 1 else None
+            if inner is None or not _falls_off(inner) or not (part == read[0] or is_expm1(part)):
                 continue
-            if _outgrows((product / access).xreplace({access: inner}), inner):
-                changed[product] = Select(Equal(access, 0), Integer(0), product)
+            if _outgrows(_without(product, part).xreplace({read[0]: inner}), inner):
+                changed[product] = Select(Equal(read[0], 0), Integer(0), product)
     return value.xreplace(changed) if changed else value
 
 
 def _falls_off(value: Expr) -> bool:
-    """Whether a value vanishes with an exponential: as a product, or as 1 − tanh²."""
+    """Whether a value vanishes with an exponential: as a product, as 1 − tanh² or log(1 + e^−v)."""
+    if isinstance(value, log):
+        value = value.args[0] - 1
     return any(map(_vanishes, Mul.make_args(rest_of_tangent(value))))
 
 

@@ -99,8 +99,8 @@ def _expressed(value: Expr, stored: Expr) -> Expr:
     value = _within_branches(value, stored)
     found = [value, tidy(value.xreplace({stored: RESULT, **_powers_of(stored, value)}))]
     if parts_of(value) > LARGEST_SOLVED:
-        return cheapest(_no_less_exact(found))
-    result: Expr = RESULT
+        return cheapest(_no_less_exact(found, stored))
+    result, original = RESULT, stored
     while isinstance(stored, log):
         stored, result = stored.args[0], exp(result)
     for (value_view, stored_view), meaning in views((value, stored)):
@@ -108,24 +108,30 @@ def _expressed(value: Expr, stored: Expr) -> Expr:
             solved = solve_for(stored_view, symbol, result)
             if solved is not None:
                 found += _substituted(value_view, symbol, solved, meaning)
-    return cheapest(_no_less_exact(found))
+    return cheapest(_no_less_exact(found, original))
 
 
-def _no_less_exact(found: list[Expr]) -> Iterator[Expr]:
+def _no_less_exact(found: list[Expr], stored: Expr) -> Iterator[Expr]:
     """The first form, and those others that may cancel at no more places."""
-    value = found[0]
-    allowed, functions = len(_cancelling(value, False)), len(transcendental(value))
-    for form in found:
-        if len(_cancelling(form, len(transcendental(form)) < functions)) <= allowed:
-            yield form
+    functions = len(transcendental(found[0]))
+
+    def places(form: Expr) -> int:
+        saves = len(transcendental(form)) < functions
+        sums = (total for total in form.atoms(Add) if sign_of(total) is None)
+        return sum(not _is_exact(total, stored, saves) for total in sums)
+
+    allowed = places(found[0])
+    yield from (form for form in found if places(form) <= allowed)
 
 
-def _cancelling(value: Expr, saves: bool) -> list[Expr]:
-    """The sums of a value whose terms may have opposite signs, c − c·eᵘ aside; with ``saves``,
-    those of numbers and powers of the stored value too.
+def _is_exact(total: Expr, stored: Expr, saves: bool) -> bool:
+    """Whether a function computes a difference: c − c·eᵘ, u < 0 where it is of the stored value; or
+    it is of powers of that, which ``saves`` a function.
     """
-    sums = (total for total in value.atoms(Add) if sign_of(total) is None)
-    return [t for t in sums if not is_expm1(t) and not (saves and t.free_symbols == {RESULT})]
+    if is_expm1(total):
+        exponent = (total.args[1] / total.args[0]).as_coeff_Mul()[1].args[0]
+        return not exponent.has(RESULT) or sign_of(exponent.xreplace({RESULT: stored})) == -1
+    return saves and total.free_symbols == {RESULT}
 
 
 def _powers_of(stored: Expr, value: Expr) -> dict[Expr, Expr]:

@@ -48,6 +48,7 @@ RADII = tuple(Fraction(1, 1 << n) for n in range(4))
 LONGEST = 18
 """More coefficients than that are not worth a larger radius."""
 ULP = Fraction(1, 1 << 54)
+HALF = Rational(1, 2)
 
 
 class _NoSeriesError(Exception):
@@ -321,7 +322,7 @@ def _has_rule(node: Add) -> bool:
     """c·eᵘ − c, √(c² + u²) − c, c − c·cos u: rules keep their digits for every u."""
     _, power = node.args[-1].as_coeff_Mul() if len(node.args) == 2 else (1, X)
     return node.args[0].is_number and (
-        isinstance(power, (exp, cos, cosh)) or (isinstance(power, Pow) and not power.exp.is_Integer)
+        isinstance(power, (exp, cos, cosh)) or (isinstance(power, Pow) and power.exp == HALF)
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from math import prod
 
-from sympy import Add, Expr, Function, Mul, Pow, cosh, exp
+from sympy import Add, Expr, Function, Mul, Pow, cosh, exp, log
 
 from symprop.primitives import KINKED, Absolute, Indicator, Select
 
@@ -26,6 +26,8 @@ def sign_of(value: Expr) -> int | None:
         return 1
     if isinstance(value, Pow):
         return _of_power(value)
+    if isinstance(value, log):
+        return sign_of(value.args[0] - 1)
     if not isinstance(value, (Add, Mul, Select)):
         return None
     signs = [sign_of(part) for part in value.args[isinstance(value, Select) :]]

@@ -23,6 +23,7 @@ from symprop.passes.others import OTHERS
 from symprop.passes.powers import POWERS
 from symprop.passes.products import PRODUCTS
 from symprop.passes.rewrite import Stored, replaced, stored_value
+from symprop.passes.roots import ROOTS
 from symprop.passes.rule import Rule
 from symprop.passes.saturation import SATURATED_TANGENT, SATURATION
 from symprop.passes.series import NEAR_ZERO
@@ -58,6 +59,7 @@ RULES: tuple[Rule, ...] = (
     LESS_NUMBER,
     *TAILS,
     *POWERS,
+    *ROOTS,
     LOGARITHM_OF_TANGENT,
     SLOPE_OF_LOGARITHM,
     HALF_ANGLE,

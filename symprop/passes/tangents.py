@@ -12,8 +12,15 @@ from symprop.primitives import Greater, Maximum, Minimum, Select
 
 
 def _logarithm_of_tangent(node: Expr) -> Expr:
-    """log tanh u = log1p(−2/(1 + e²ᵘ)) for u > 1/2."""
-    if not (isinstance(node, log) and isinstance(node.args[0], tanh)):
+    """log tanh u = log1p(−2/(1 + e²ᵘ)) for u > 1/2; log(c ± c·tanh u) = log 2c − log(1 + e^∓2u)."""
+    if not isinstance(node, log):
+        return node
+    factor, rest = node.args[0].as_content_primitive()
+    if isinstance(rest, Add) and len(rest.args) == 2 and rest.args[0] == 1:
+        sign, tangent = rest.args[1].as_coeff_Mul()
+        if abs(sign) == 1 and isinstance(tangent, tanh):
+            return log(2 * factor) - log(1 + exp(-2 * sign * tangent.args[0]))
+    if not isinstance(node.args[0], tanh):
         return node
     (u,) = node.args[0].args
     if u.has(Minimum):
@@ -63,17 +70,17 @@ def rest_of_tangent(node: Expr, _targets: object = ()) -> Expr:
                 rest = node - term - sign * weight
                 if exponent == 1:
                     below = 1 + exp(-2 * sign * base.args[0])
-                    return rest + 2 * sign * weight * by_sign(1 / below)
+                    return rest_of_tangent(rest) + 2 * sign * weight * by_sign(1 / below)
                 if exponent == 2 and sign == -1:
-                    return rest - weight * sech2(base.args[0])
+                    return rest_of_tangent(rest) - weight * sech2(base.args[0])
     return node
 
 
 LOGARITHM_OF_TANGENT = Rule(
     "logarithm of a tangent",
-    "log(tanh(u))",
-    "log1p(−2/(1 + exp(2u))) for u > 1/2",
-    "u > 0: tanh(u) is rounded to 1 for u > 19 (9 in float32)",
+    "log(tanh(u)), log(1 ± tanh(u))",
+    "log1p(−2/(1 + exp(2u))) for u > 1/2; log(2) − log(1 + exp(∓2u))",
+    "u > 0, every u: tanh(u) is rounded to ±1 for |u| > 19 (9 in float32)",
     _logarithm_of_tangent,
 )
 HALF_ANGLE = Rule(
