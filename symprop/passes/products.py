@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from sympy import Add, Expr, Integer, Mul, Pow, Symbol, cosh, exp, log, sinh
 from sympy.codegen.cfunctions import expm1
@@ -14,7 +15,7 @@ from symprop.passes.rule import Rule
 from symprop.passes.signs import is_expm1
 from symprop.passes.tangents import rest_of_tangent
 from symprop.primitives import Absolute, Equal, Greater, Maximum, Minimum, Select
-from symprop.tensor import accesses
+from symprop.tensor import accesses, label_of
 
 Elements = frozenset[Expr]
 VANISHED = 10**6
@@ -149,18 +150,21 @@ def _outgrows(rest: Expr, part: Expr) -> bool:
 
 def vanished(value: Expr, stored: Mapping[Symbol, Stored]) -> Expr:
     """The same for stored values that vanish: u·a = 0 and u·(e^a − 1) = 0 where a = e^−v is 0."""
+    definitions = ((access, stored.get(label_of(access))) for access in accesses(value))
+    falling = [access for access, known in definitions if known and _falls_off(known.value)]
     changed = {}
-    for product in sorted(value.atoms(Mul), key=str):
-        for part in product.args:
-            read = accesses(part)
-            inner = computed(read[0], stored) if len(read) == 1 else None
-            if inner is None or not _falls_off(inner) or not (part == read[0] or is_expm1(part)):
+    for product in sorted(value.atoms(Mul), key=str) if falling else ():
+        for access in falling:
+            inner = computed(access, stored)
+            parts = [p for p in product.args if p == access or (is_expm1(p) and p.has(access))]
+            if inner is None or not parts:
                 continue
-            if _outgrows(_without(product, part).xreplace({read[0]: inner}), inner):
-                changed[product] = Select(Equal(read[0], 0), Integer(0), product)
+            if _outgrows(_without(product, parts[0]).xreplace({access: inner}), inner):
+                changed[product] = Select(Equal(access, 0), Integer(0), product)
     return value.xreplace(changed) if changed else value
 
 
+@lru_cache(maxsize=4096)
 def _falls_off(value: Expr) -> bool:
     """Whether a value vanishes with an exponential: as a product, as 1 − tanh² or log(1 + e^−v)."""
     if isinstance(value, log):

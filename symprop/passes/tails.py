@@ -12,7 +12,7 @@ from symprop.passes.functions import erfc
 from symprop.passes.rewrite import Stored, computed
 from symprop.passes.rule import Rule
 from symprop.primitives import Greater, Minimum, Select
-from symprop.tensor import accesses
+from symprop.tensor import accesses, label_of
 
 FAR = 8
 """From here on erfc(u) is taken from its continued fraction: it underflows at 9.2 in float32."""
@@ -113,10 +113,13 @@ def _tail_product(node: Expr) -> Expr:
 
 def slope_of_product(value: Expr, stored: Mapping[Symbol, Stored]) -> Expr:
     """2u·e^u²·erfc u − 2/√π = −1/(√π·K·K₁) beyond 6, K = u + 1/(2·K₁), in a sum."""
+    products = {
+        access: computed(access, stored)
+        for access in accesses(value)
+        if label_of(access) in stored and stored[label_of(access)].value.has(erfc, sympy.erfc)
+    }
     changed = {}
-    for total in sorted(value.atoms(Add), key=str):
-        inner = {a: v for a in accesses(total) if (v := computed(a, stored)) is not None}
-        products = {a: v for a, v in inner.items() if v.has(erfc, sympy.erfc)}
+    for total in sorted(value.atoms(Add), key=str) if products else ():
         for term in total.args:
             found = _tail_times(term.xreplace(products))
             number = None if found is None else -found[0] / sqrt(pi)
