@@ -104,7 +104,16 @@ def test_derivative_is_found_in_its_shortest_form(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "form"),
-    [(exp(-(z**2)), -2 * a * z), (exp(z), a), (1 / (1 + exp(-2 * z)), 2 * a * (1 - a))],
+    [
+        (exp(-(z**2)), -2 * a * z),
+        (exp(z), a),
+        (1 / (1 + exp(-2 * z)), 2 * a * (1 - a)),
+        (log(1 + exp(3 * z)), 3 - 3 * exp(-a)),
+        (log(exp(-z) + 3), -1 / (3 * exp(z) + 1)),
+        (log((1 + exp(z)) / 2), 1 / (1 + exp(-z))),
+        (z / sympy.sqrt(1 + z**2), (1 + z**2) ** sympy.Rational(-3, 2)),
+        (sympy.sqrt(1 + exp(-(z**2))), -z * exp(-(z**2)) / a),
+    ],
     ids=str,
 )
 def test_custom_derivative_is_found_in_stored_values(value: sympy.Expr, form: sympy.Expr) -> None:
@@ -136,6 +145,13 @@ def delta(layer: int, **network: object) -> str:
 def test_output_delta_is_prediction_minus_target(activation: object, loss: object) -> None:
     found = delta(1, layers=[Dense(3, activation=activation)], inputs=2, loss=loss)
     assert found == "(-y[b, j] + yhat[b, j])/m"
+
+
+def test_terms_that_cancel_are_one_fraction() -> None:
+    u = prediction - target
+    found = delta(1, layers=[Dense(3)], inputs=2, loss=u**2 / (1 + u**2))
+    d = "(-y[b, j] + yhat[b, j])"
+    assert found == f"2*{d}/(m*({d}**2 + 1)**2)"
 
 
 def test_without_the_declared_fact_the_sum_of_the_targets_stays() -> None:

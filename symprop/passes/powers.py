@@ -168,7 +168,8 @@ def polynomial_of(part: Expr, u: Expr, unit: Expr) -> tuple[Poly, Expr] | None:
     """A factor as a polynomial of |u| or u, to a power; a power of u itself as that of |u|."""
     base, power = part.as_base_exp()
     size = SIZE
-    if not power.is_Rational or not accesses_elements(part):
+    divides = any(inner.exp.is_negative for inner in base.atoms(Pow))
+    if not power.is_Rational or divides or not accesses_elements(part):
         return None
     if unit != u and base != u:
         base = base.xreplace({unit: size, u**2: size**2})
