@@ -95,6 +95,40 @@ def test_the_faster_way_is_chosen_and_the_other_tried_now_and_then(monkeypatch: 
     assert sum(last - first for first, last, n in done if first >= 2000 and n == 1) > 1800
 
 
+def test_what_starting_threads_takes_is_left_out_of_a_trial(monkeypatch: Any) -> None:
+    clock, done = [0.0], []
+
+    def run(first: int, last: int, threads: int) -> None:
+        done.append((threads, last - first))
+        clock[0] += {1: 2e-4, 2: 1.5e-4}[threads] * (last - first) + 1e-3 * (threads > 1)
+
+    monkeypatch.setattr("symprop.backends.pace.time.perf_counter", lambda: clock[0])
+    choice = Threads()
+    for n in range(10):
+        choice.run(run, 500 * n, 500 * (n + 1), parts=2)
+    assert sum(batches for threads, batches in done if threads == 2) > 0.7 * 5000
+
+
+def test_a_way_that_becomes_slow_is_left_within_the_call(monkeypatch: Any) -> None:
+    """Two threads that the system leaves on one processor take many times as long as one."""
+    clock, done, cost = [0.0], [], {1: 2e-5, 2: 1e-5}
+
+    def run(first: int, last: int, threads: int) -> None:
+        done.append((threads, last - first))
+        clock[0] += cost[threads] * (last - first)
+
+    monkeypatch.setattr("symprop.backends.pace.time.perf_counter", lambda: clock[0])
+    choice = Threads()
+    for n in range(5):
+        choice.run(run, 10_000 * n, 10_000 * (n + 1), parts=2)
+    assert done[-1][0] == 2
+    cost[2], clock[0] = 2e-4, 0.0
+    done.clear()
+    choice.run(run, 50_000, 60_000, parts=2)
+    assert sum(batches for _, batches in done) == 10_000
+    assert clock[0] < 10_000 * 2e-4 / 2
+
+
 def test_short_work_stays_in_one_thread(monkeypatch: Any) -> None:
     clock, done = [0.0], []
 
