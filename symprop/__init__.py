@@ -1,5 +1,8 @@
 """symprop: backpropagation derived by SymPy, printed as mathematics, and trained with Numba."""
 
+from symprop.loaded import SINCE as _SINCE  # noqa: F401 (first: it takes the time)
+
+# isort: split
 from symprop import errors, metrics
 from symprop.callbacks import EarlyStopping
 from symprop.check import check_backends, check_gradients, check_program

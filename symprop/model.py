@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
+from importlib import import_module
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from symprop.activations import known_name
 from symprop.arguments import by_name
-from symprop.backends import Array, Executable
+from symprop.backends import Array, Executable, in_another_thread, outcome
 from symprop.backends.noise import noise_source
 from symprop.callbacks import callback_list
 from symprop.cut import Progress
@@ -367,6 +368,7 @@ class Model:
             from symprop.backends.numpy import NumpyExecutable
 
             return NumpyExecutable(network, self.optimizer, self.dtype, self.values)
+        outcome(in_another_thread(lambda: import_module("symprop.backends.numba")))  # no Ctrl-C
         from symprop.backends.numba import NumbaExecutable
 
         return NumbaExecutable(network, self.optimizer, self.dtype, self.values, self.lowering)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from symprop import SGD, Adam, BatchNorm, Dense, Dropout, Network, Residual
 from symprop.activations import ARGUMENT
-from symprop.backends import numba_cache, numba_programs
+from symprop.backends import numba_cache, numba_compile, numba_programs
 from symprop.backends.numba import NumbaExecutable
 from symprop.fingerprint import fingerprint
 from symprop.lowering import EVERYTHING, Lowering
@@ -204,3 +204,25 @@ def test_matrices_lie_as_the_code_expects_whichever_program_comes_first() -> Non
         executable._entry("loss")
         found.append(sorted(executable._turned))
     assert found[0] == found[1] != []
+
+
+def test_a_network_that_derives_in_its_own_way_has_no_key() -> None:
+    class Thrice(Declared):
+        @property
+        def raw_gradients(self) -> Any:
+            return super().raw_gradients
+
+    own = Thrice(LAYERS, 4, "mse")
+    assert own.forward == net().forward
+    assert programs(own)._key is None
+
+
+def test_a_file_that_was_changed_since_it_was_read_names_no_code(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What runs is what was read before: another process must not take it for the new."""
+    digests = [numba_compile.versions.__wrapped__() for _ in range(2)]
+    assert digests[0] == digests[1]
+    monkeypatch.setattr(numba_compile, "SINCE", 0.0)
+    digests += [numba_compile.versions.__wrapped__() for _ in range(2)]
+    assert len(set(digests)) == 3

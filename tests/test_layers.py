@@ -339,3 +339,10 @@ def test_layers_that_have_parameters_are_counted_and_the_others_take_their_numbe
 def test_what_cannot_be_a_layer_is_refused(make, error, words):
     with raises(error, words):
         make()
+
+
+def test_batch_normalization_follows_upon_batch_normalization():
+    x = RNG.normal(size=(20, 2))
+    network = net([Dense(2), BatchNorm(), BatchNorm(), Dense(1)], "mse", 2)
+    assert check_gradients(network, x, x[:, :1] ** 2) < 1e-10
+    assert check_backends(network, x, x[:, :1] ** 2) < 1e-10

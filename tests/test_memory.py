@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from itertools import combinations
+from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from symprop import Dense, Network
@@ -98,3 +100,22 @@ def test_parameters_and_states_begin_at_different_lines_of_a_page() -> None:
     places = [a.T.ctypes.data % PAGE for a in model.values.values()]
     assert len(set(places)) == len(places)
     assert not any(place % LINE for place in places)
+
+
+def test_an_interrupt_while_room_is_made_leaves_no_room_too_small(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = executable(Lowering(), layers=2)
+    x, y = np.ones((600, 64), np.float32), np.ones((600, 4), np.float32)
+    made.gradients(x[:2], y[:2])
+    expected = executable(Lowering(), layers=2).gradients(x, y)[0]
+    with monkeypatch.context() as patch:
+
+        def interrupted(*_: Any) -> Any:
+            raise KeyboardInterrupt
+
+        patch.setattr(memory, "arrays", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            made.gradients(x, y)
+    assert made._entry("gradients").work._held[0] == 2
+    assert made.gradients(x, y)[0] == expected

@@ -17,7 +17,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
 
 LEVELS = (
-    ("errors",),
+    ("errors", "loaded"),
     ("printable", "mnist"),
     ("primitives", "settings", "arguments"),
     ("tensor", "formula"),

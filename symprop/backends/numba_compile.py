@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator
 from functools import cache, lru_cache
 from importlib.resources.abc import Traversable
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -33,6 +34,7 @@ from numba.core.serialize import dumps
 
 import symprop
 from symprop.backends import in_another_thread, numba_cache, outcome
+from symprop.loaded import SINCE
 
 SETTINGS = (
     "BOUNDSCHECK",
@@ -76,8 +78,11 @@ class Compiled:
         """Compile an entry, or load it, if that was not done."""
         entry = getattr(self.module, name)
         if not entry.overloads:
-            signature = tuple(map(numba.typeof, given))
-            outcome(in_another_thread(lambda: entry.compile(signature)))  # LLVM bears no Ctrl-C
+
+            def work() -> None:
+                entry.compile(tuple(map(numba.typeof, given)))
+
+            outcome(in_another_thread(work))  # LLVM bears no Ctrl-C, nor do Numba's late imports
 
     def register(self) -> None:
         """Let Numba find the module, which names the symbols of its machine code, and its lines."""
@@ -140,13 +145,21 @@ class Stored(NullCache):  # type: ignore[misc, unused-ignore]
 
 @cache
 def versions() -> tuple[str, ...]:
-    """Of what makes code: packages by version, our own files by content."""
+    """Of what makes code: packages by version, our own files by content; where one of these was
+    changed since it was read, what nobody else has.
+    """
     packages = (symprop, sympy, numba, llvmlite, np)
     digest = hashlib.sha256()
     for file in _sources(importlib.resources.files(symprop)):
         digest.update(file.read_bytes())
+        if isinstance(file, Path) and file.stat().st_ctime > SINCE - CLOCK:
+            digest.update(secrets.token_bytes())
     found = (package.__version__ for package in packages)
     return (*found, sys.version, getattr(sys, "abiflags", ""), digest.hexdigest())
+
+
+CLOCK = 0.02
+"""Seconds by which the times of files may lag behind."""
 
 
 def _sources(folder: Traversable) -> Iterator[Traversable]:

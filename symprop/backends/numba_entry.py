@@ -145,8 +145,8 @@ class Work:
 
     def __init__(self, lowered: Lowered):
         self._lowered = lowered
-        self._rows, self._arrays = 0, tuple[dict[str, Array], ...]()
-        self._parts = 0
+        self._held = 0, 0, tuple[dict[str, Array], ...]()
+        """For how many rows and parts, and the arrays: changed at once, for Ctrl-C may come."""
 
     @property
     def width(self) -> int:
@@ -159,22 +159,25 @@ class Work:
         For batches in parts, a dict for each thread that may do one: what lives in blocks differs,
         the rest is the same, with sums over rows for each part.
         """
-        if rows > self._rows or parts != self._parts:
-            self._rows, self._parts = rows, parts
-            sums = self._lowered.sums if parts else ()
-            shapes = {t: shape_of(t, {BATCH: rows}) for t in self._lowered.buffers}
-            shapes |= {t: (parts, *(shapes[t] or (1,))) for t in sums}
-            shared = self._made(shapes)
-            _, part = rows_of_part.py_func(rows, 0, max(1, parts))  # the first is the longest
-            block = min(part, self._lowered.block)
-            local = {t: shape_of(t, {BATCH: block}) for t in self._lowered.local}
-            self._arrays = tuple(shared | self._made(local) for _ in range(max(1, parts)))
-        return self._arrays
+        room, cut, _ = self._held
+        if rows > room or parts != cut:
+            self._held = rows, parts, self._new(rows, parts)
+        return self._held[2]
 
-    def _made(self, shapes: Mapping[Tensor, tuple[int, ...]]) -> dict[str, Array]:
+    def _new(self, rows: int, parts: int) -> tuple[dict[str, Array], ...]:
+        sums = self._lowered.sums if parts else ()
+        shapes = {t: shape_of(t, {BATCH: rows}) for t in self._lowered.buffers}
+        shapes |= {t: (parts, *(shapes[t] or (1,))) for t in sums}
+        shared = self._made(shapes, parts)
+        _, part = rows_of_part.py_func(rows, 0, max(1, parts))  # the first is the longest
+        block = min(part, self._lowered.block)
+        local = {t: shape_of(t, {BATCH: block}) for t in self._lowered.local}
+        return tuple(shared | self._made(local, parts) for _ in range(max(1, parts)))
+
+    def _made(self, shapes: Mapping[Tensor, tuple[int, ...]], parts: int) -> dict[str, Array]:
         integers, dtype = self._lowered.integers, self._lowered.dtype
         types = {t: np.int64 if t.label in integers else dtype for t in shapes}
-        return memory.arrays(shapes, types, self._lowered.lives[self._parts > 1])
+        return memory.arrays(shapes, types, self._lowered.lives[parts > 1])
 
 
 class Entry:

@@ -72,8 +72,12 @@ class Programs:
 
     @cached_property
     def _key(self) -> bytes | None:
-        """What decides all of the code; None where equations hold what only they know."""
+        """What decides all of the code; None where equations hold what only they know, or where
+        the network is of a user's own class, which may derive in another way.
+        """
         network, target = self._network, target_of(self._lowering, self._dtype)
+        if type(network) is not Network:
+            return None
         declared = (network.forward, network.inference, network.statistics)
         update = network.update(self._optimizer)
         return fingerprint(*declared, update, self._dtype.name, repr(target), *versions())

@@ -30,7 +30,7 @@ def apply_facts(program: Program) -> Program:
 
 def _with_facts(equation: Equation, facts: tuple[Fact, ...]) -> Equation:
     for fact in facts:
-        first = accesses(fact.value)[0]
+        first = next(a for a in accesses(fact.value) if {*fact.over} <= {*subscripts_of(a)})
         for access in accesses(equation.value):
             if label_of(access) == label_of(first):
                 names = dict(zip(subscripts_of(first), subscripts_of(access), strict=True))
