@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import sympy
 from symprop import Dense, Network, prediction, target
+from symprop.activations import ARGUMENT
 from symprop.adjoint import backward
 from symprop.backends import numba, numpy
 from symprop.derive import floating
@@ -22,6 +23,7 @@ from symprop.passes.others import OTHERS, complement
 from symprop.passes.rule import Rule
 from symprop.passes.saturation import SATURATED_TANGENT
 from symprop.passes.stabilize import EXACT_SLOPES, RULES, changes, stabilize
+from symprop.primitives import Greater
 from symprop.program import Program
 from symprop.scope import BATCH, Scope, index
 from sympy import erf, erfc, exp, log, sqrt, tanh
@@ -188,6 +190,8 @@ WITNESSES: dict[str, tuple[Any, dict[str, float], float]] = {
         2.0**-52 / 1.1,
     ),
     "expm1": (lambda z, w, y: exp(z) - 1, {"z": 1e-18}, 1e-18),
+    "logarithm of a power": (lambda z, w, y: log(z**2), {"z": 1e-300}, -1381.5510557964274),
+    "switched off": (lambda z, w, y: Greater(0, z) * exp(z), {"z": 800.0}, 0.0),
     "entropy": (lambda z, w, y: z * log(z), {"z": 0.0}, 0.0),
     "corner": (lambda z, w, y: (z - y) / (z * (1 - z)), {"z": 0.0, "y": 0.0}, 1.0),
     "absent target": (lambda z, w, y: -y / z, {"z": 0.0, "y": 0.0}, 0.0),
@@ -656,3 +660,40 @@ def test_divergence_is_finite_however_it_is_typed(run: Any) -> None:
     slopes = [0.5, -0.5, 0.0, *((p - [0.5, 0.0, 0.5]) / 2)]
     for values in found:
         assert values == pytest.approx([(1000 + second) / 2, *slopes], rel=1e-12, abs=1e-15)
+
+
+TYPED = {
+    "CELU": (
+        sympy.Max(0, ARGUMENT) + sympy.Min(0, (exp(2 * ARGUMENT) - 1) / 2),
+        lambda x: (x, 1) if x > 0 else (mp.expm1(2 * x) / 2, mp.exp(2 * x)),
+    ),
+    "z² log z²": (
+        -(ARGUMENT**2) * log(ARGUMENT**2),
+        lambda x: (-2 * x * x * mp.log(abs(x)), -4 * x * mp.log(abs(x)) - 2 * x) if x else (0, 0),
+    ),
+    "root of a ramp": (
+        sqrt(sympy.Max(ARGUMENT, 0)),
+        lambda x: (mp.sqrt(x), 1 / mp.sqrt(x) / 2) if x > 0 else (0, 0),
+    ),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("backend", ["numba", "numpy"])
+@pytest.mark.parametrize("name", TYPED)
+def test_typed_activations_with_switches_are_finite(name: str, backend: str, dtype: str) -> None:
+    activation, exact = TYPED[name]
+    model = Network([Dense(1, activation)], 1, prediction).compile(dtype=dtype, backend=backend)
+    model.set_parameters({"W1": [[1.0]], "b1": [0.0]})
+    eps, tiny = np.finfo(dtype).eps, np.finfo(dtype).tiny
+    for x in map(float, np.array([-1e15, -100, -3, -0.3, 1e-30, 0.2, 2.5, 90, 710, 1e15], dtype)):
+        value, slopes = model.loss_and_gradients([[x]], [[0.0]])
+        for found, expected in zip((value, slopes["b1"][0]), exact(mp.mpf(x)), strict=True):
+            assert abs(found - expected) <= 20 * eps * abs(expected) + tiny, x
+
+
+def test_a_symbol_stays_as_it_is_where_a_sentence_begins() -> None:
+    derivation = Network([Dense(1, -(ARGUMENT**2) * log(ARGUMENT**2))], 1, "mse").derive()
+    told = " ".join(str(derivation).split())
+    assert "u = 0: 0·∞ where v = 0 too" in told
+    assert "U = 0" not in told

@@ -107,5 +107,10 @@ def _bound(value: Expr, own: Mapping[Expr, Expr]) -> Expr:
 
 def in_words(rule: Rule) -> str:
     """Log1p: log1p(u), …, instead of log(1 + u). u > −1: …"""
-    name, range_ = (f"{words[0].upper()}{words[1:]}" for words in (rule.name, rule.range))
+    name, range_ = map(_begun, (rule.name, rule.range))
     return f"{name}: {rule.form}, instead of {rule.shape}. {range_}."
+
+
+def _begun(words: str) -> str:
+    """A sentence's beginning; a symbol stays as it is: U would be another than u."""
+    return words if words[1:2] in (" ", "(", "") else f"{words[0].upper()}{words[1:]}"

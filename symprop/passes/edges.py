@@ -22,7 +22,7 @@ from sympy.codegen.cfunctions import expm1, log1p
 
 from symprop.passes.cost import accesses_elements
 from symprop.passes.rule import Rule
-from symprop.primitives import Absolute, Equal, Greater, Maximum, Minimum, Select
+from symprop.primitives import Absolute, Equal, Greater, Indicator, Maximum, Minimum, Select
 from symprop.tensor import accesses
 
 Elements = frozenset[Expr]
@@ -119,9 +119,23 @@ def _entropy(node: Expr, _targets: Elements = frozenset()) -> Expr:
     logarithms = [p for p in node.args if isinstance(p, (log, log1p)) and accesses(p)]
     logarithms = logarithms or [p for p in node.args if _of_factors(p) & {*node.args}]
     weight = Mul(*(p for p in node.args if p not in logarithms and accesses_elements(p)))
-    if len(logarithms) != 1 or weight == 1 or weight.has(Pow, Function):
+    whole = all(p.exp.is_Integer and p.exp.is_positive for p in weight.atoms(Pow))
+    if len(logarithms) != 1 or weight == 1 or weight.has(Function) or not whole:
         return node
     return Select(Equal(weight, 0), 0, node)
+
+
+def _switched_off(node: Expr, _targets: Elements = frozenset()) -> Expr:
+    """[u > v]·w = 0 where u ≤ v, even if w is not finite there."""
+    switches = [p for p in node.args if isinstance(p, Indicator)] if node.is_Mul else []
+    rest = node / Mul(*switches) if switches else node
+    powers = (p for p in rest.atoms(Pow) if accesses_elements(p))
+    fails = rest.has(exp, log) or any(not p.exp.is_positive for p in powers)
+    if not switches or not fails:
+        return node
+    for switch in switches:
+        rest = Select(switch, rest, 0)
+    return rest
 
 
 def _of_factors(total: Expr) -> set[Expr]:
@@ -209,10 +223,18 @@ EDGES = (
 GUARDS = (
     Rule(
         "entropy",
-        "u·log(v), u·(log(u·v) + w)",
+        "u·log(v), u²·log(v), u·(log(u·v) + w)",
         "0 where u = 0",
         "u = 0: 0·∞ where v = 0 too",
         _entropy,
+        "edge",
+    ),
+    Rule(
+        "switched off",
+        "[u > v]·w",
+        "w where u > v, else 0",
+        "every u and v: 0·∞ where w overflows on the other side",
+        _switched_off,
         "edge",
     ),
     Rule(

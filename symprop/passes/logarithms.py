@@ -255,6 +255,16 @@ def _log1p(node: Expr) -> Expr:
     return node
 
 
+def _of_power(node: Expr) -> Expr:
+    """log(u²) = 2·log|u|, for even powers."""
+    if not isinstance(node, log) or not isinstance(node.args[0], Pow):
+        return node
+    base, power = node.args[0].as_base_exp()
+    if base.is_number or not power.is_Integer or power % 2:
+        return node
+    return power * log(Absolute(base))
+
+
 def _expm1(node: Expr) -> Expr:
     """c·eᵘ − c = c·expm1 u in a sum, where βᵗ is e^(t log β); β near 1, rounded, has another
     logarithm.
@@ -279,6 +289,14 @@ LESS_NUMBER = Rule(
     _less_number,
 )
 """The rule for logarithms that are nearly 0 somewhere; before those that take sums apart."""
+OF_POWER = Rule(
+    "logarithm of a power",
+    "log(u²)",
+    "2·log|u|",
+    "every u: u² overflows for |u| > 1.3e154 (1.8e19 in float32), underflows below the inverse",
+    _of_power,
+)
+"""The rule for logarithms of even powers."""
 LOGARITHMS = (
     Rule(
         "stored logarithm",

@@ -18,7 +18,7 @@ from symprop.passes.cost import overflows
 from symprop.passes.edges import EDGES, GUARDS
 from symprop.passes.exponentials import EXPONENTIALS
 from symprop.passes.inverses import INVERSE
-from symprop.passes.logarithms import LESS_NUMBER, LOGARITHMS
+from symprop.passes.logarithms import LESS_NUMBER, LOGARITHMS, OF_POWER
 from symprop.passes.others import OTHERS
 from symprop.passes.powers import POWERS
 from symprop.passes.products import PRODUCTS
@@ -57,6 +57,7 @@ RULES: tuple[Rule, ...] = (
     INVERSE,
     NEAR_ZERO,
     LESS_NUMBER,
+    OF_POWER,
     *TAILS,
     *POWERS,
     *ROOTS,
