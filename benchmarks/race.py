@@ -14,7 +14,7 @@ from benchmarks.settings import Settings
 from benchmarks.worker import Worker
 from benchmarks.workloads import Workload
 
-PAUSE = 0.03
+PAUSE = 0.02
 """Seconds after a piece on several threads: idle threads of BLAS and OpenMP spin for a while."""
 
 
@@ -94,7 +94,7 @@ def race(
     running = [(lane, m) for lane, m in pairs if not m.error and not m.skipped]
     seconds = {}
     for lane, measurement in running:
-        seconds[id(lane)] = _piece(lane, measurement, 1, settings)[0]
+        seconds[id(lane)] = _piece(lane, measurement, 1, settings, warm=False)[0]
     for _ in range(settings.rounds):
         for lane, measurement in running:
             epochs = max(1, round(settings.piece / max(seconds[id(lane)], 1e-7)))
@@ -110,23 +110,24 @@ def race(
 def prepare(
     lanes: Sequence[Lane], workload: Workload, optimizer: str, settings: Settings
 ) -> list[Measurement]:
-    """Everything compiled: lanes of one thread side by side, then the others one after the other,
-    or two at a time where all are of one contestant.
+    """Everything compiled: lanes of one thread side by side, and those that compile for each number
+    of threads anew; then the others one after the other, or two at a time where all are of one
+    contestant.
 
     Threads that wait for each other in a crowd of compilers take their time; and a lane with more
     threads may find the code of its sibling in a cache. Where the sibling fails, it is not tried.
     """
     measured = [Measurement(lane.name, lane.threads, lane.label) for lane in lanes]
     pairs = list(zip(lanes, measured, strict=True))
-    singles = [pair for pair in pairs if pair[0].threads == 1]
-    _prepare_together(singles, workload, optimizer, settings)
-    failed = {(m.name, m.label): m.error for _, m in singles if m.error}
+    for lane, measurement in pairs:
+        measurement.skipped = lane.threads > 1 and not tried(lane, workload)
+    pairs = [pair for pair in pairs if not pair[1].skipped]
+    apart = [p for p in pairs if p[0].threads == 1 or ENTRIES[p[0].name].parallel]
+    _prepare_together(apart, workload, optimizer, settings)
+    failed = {(m.name, m.label): m.error for _, m in apart if m.error}
     others = []
     for lane, measurement in pairs:
-        if lane.threads == 1:
-            continue
-        measurement.skipped = not tried(lane, workload)
-        if not measurement.skipped:
+        if (lane, measurement) not in apart:
             measurement.error = failed.get((lane.name, lane.label), "")
             others += [] if measurement.error else [(lane, measurement)]
     together = 2 if len({lane.name for lane in lanes}) == 1 else 1
@@ -157,12 +158,12 @@ def _prepare_together(
 
 
 def _piece(
-    lane: Lane, measurement: Measurement, epochs: int, settings: Settings
+    lane: Lane, measurement: Measurement, epochs: int, settings: Settings, warm: bool = True
 ) -> tuple[float, float]:
     """Seconds an epoch and cores used; what goes wrong stands in the measurement."""
     if measurement.error:
         return 1.0, 0.0
-    said = lane.start(settings).ask("run", epochs=epochs)(settings.limit)
+    said = lane.start(settings).ask("run", epochs=epochs, warm=warm)(settings.limit)
     if "error" in said:
         measurement.error = said["error"]
         return 1.0, 0.0

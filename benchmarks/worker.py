@@ -1,7 +1,7 @@
 """A process with one contestant, told over a pipe what to do: a JSON object a line, both ways.
 
     {"do": "prepare", "workload": {…}, "optimizer": "sgd"}   → {"loss": …, "seconds": …}
-    {"do": "run", "epochs": 3}                               → {"loss": …, "seconds": …, "cpu": …}
+    {"do": "run", "epochs": 3, "warm": true}                 → {"loss": …, "seconds": …, "cpu": …}
 
 An answer with "error" says what went wrong.
 """
@@ -51,14 +51,14 @@ class Serving:
         loss = self.contestant.run(agreement_epochs(chosen), shuffle=False)
         return {"loss": loss, "seconds": time.perf_counter() - start}
 
-    def run(self, epochs: int) -> dict[str, float]:
+    def run(self, epochs: int, warm: bool = True) -> dict[str, float]:
         """Whole epochs, timed from the first permutation until the last loss is there.
 
-        Of several threads, some are trained before that: threads that wake up may share a processor
-        for some milliseconds before the system spreads them.
+        ``warm``: with several threads, some are trained before that: threads that wake up may share
+        a processor for some milliseconds before the system spreads them.
         """
         assert self.contestant is not None
-        if self.threads > 1:
+        if self.threads > 1 and warm:
             self.contestant.run(max(1, epochs // 4), self.shuffle)
         cpu, start = time.process_time(), time.perf_counter()
         loss = self.contestant.run(epochs, self.shuffle)
