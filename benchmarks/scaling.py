@@ -17,6 +17,8 @@ from benchmarks.workloads import Workload, stack, with_rows
 NAMES = ("symprop", "jax", "torch", "numpy")
 LIMIT = 60.0
 """Seconds that a contestant may take to get ready; it is left out of deeper networks then."""
+ROUNDS = 3
+"""Interleaved rounds: there are 22 sizes, and curves tell a disturbed one."""
 METHOD = """\
 SGD, float32; cells hold the minimum of interleaved rounds in µs a batch, at the best number of
 threads (behind ×)."""
@@ -118,7 +120,8 @@ def notes(points: Sequence[Point]) -> list[str]:
 
 def run(settings: Settings) -> Report:
     """Follow the curves, draw the picture."""
-    settings = replace(settings, piece=settings.piece / 2, limit=min(LIMIT, settings.limit))
+    limit, rounds = min(LIMIT, settings.limit), min(ROUNDS, settings.rounds)
+    settings = replace(settings, piece=settings.piece / 2, limit=limit, rounds=rounds)
     curves: tuple[Curve, ...] = CURVES
     if settings.quick:
         curves = tuple(replace(curve, values=curve.values[:6:2]) for curve in CURVES)

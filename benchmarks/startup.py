@@ -15,14 +15,13 @@ from benchmarks.tables import Report, Table, number
 from benchmarks.workloads import TABLE, Workload, stack
 
 DEEP = Workload("D200", 16, stack((*[16] * 200, 1), "tanh", "linear"), "mse", 32, 1024)
-WARM_REPEATS = 2
 LIMIT = 60.0
 """Seconds until a start is given up; it is said so then."""
 METHOD = """\
 Each figure is from a fresh process, in seconds, with the most threads tried. Cold: the cache is
 empty; the sum of deriving, lowering, compiling and the first epoch, imports not counted (they stand
 by themselves). Warm: the declaration and the first epoch, with programs and machine code from the
-cache on disk, the best of two. JAX: tracing, compiling and the first epoch, without a cache."""
+cache on disk. JAX: tracing, compiling and the first epoch, without a cache."""
 
 
 @dataclass
@@ -57,8 +56,7 @@ def start(workload: Workload, optimizer: str, settings: Settings) -> Start:
         for parts in (True, False)
     )
     cold = first.ask(settings)
-    repeats = [second.ask(settings) for _ in range(WARM_REPEATS) if "error" not in cold]
-    warm = min(repeats, key=lambda phases: beyond_imports(phases) or 1e9, default={})
+    warm = {} if "error" in cold else second.ask(settings)
     shutil.rmtree(cache)
     rival = Question("start_jax", given, threads, LIMIT)
     jax = {} if ENTRIES["jax"].missing else rival.ask(settings)
