@@ -346,3 +346,4 @@ def test_batch_normalization_follows_upon_batch_normalization():
     network = net([Dense(2), BatchNorm(), BatchNorm(), Dense(1)], "mse", 2)
     assert check_gradients(network, x, x[:, :1] ** 2) < 1e-10
     assert check_backends(network, x, x[:, :1] ** 2) < 1e-10
+    assert network.derive().verify()  # that of the first shift is 0: the second takes it off
