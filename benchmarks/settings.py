@@ -38,7 +38,7 @@ class Settings:
     scratch: Path
     results: Path = RESULTS
     rounds: int = 5
-    piece: float = 0.08
+    piece: float = 0.06
     limit: float = 120.0
     threads: tuple[int, ...] = field(default_factory=thread_settings)
     coretype: str = ""
