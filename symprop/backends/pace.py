@@ -89,9 +89,9 @@ class Threads:
 
 def _seconds(run: Run, first: int, last: int, threads: int) -> float:
     """How long a range takes."""
-    start = time.perf_counter()
+    before = time.perf_counter()
     run(first, last, threads)
-    return time.perf_counter() - start
+    return time.perf_counter() - before
 
 
 def together(calls: Sequence[Callable[[], object]]) -> None:

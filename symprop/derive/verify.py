@@ -309,12 +309,13 @@ class Checker:
             t.label: self.exact.values[str(t.label)].astype(np.float64) for t in program.outputs
         }
         sizes = {label: float(np.abs(array).max(initial=0.0)) for label, array in exact.items()}
-        least = max(max(sizes.values()) / 1000, 1e-12)  # what cancels to 0 is 0 beside the others
+        largest = max(sizes.values())
         for name, run in (("numpy", numpy.run), ("numba", numba.run)):
             found = run(program, given)
             for output in program.outputs:
                 label, expected = str(output.label), exact[output.label]
-                scale = max(sizes[output.label], least)
+                size = sizes[output.label]  # what cancels to 0 is 0 beside the others
+                scale = max(size if size > 1e-30 * largest else largest, 1e-12)
                 error = float(np.abs(found[label] - expected).max(initial=0.0)) / scale
                 if not error <= BACKEND_TOLERANCE:
                     raise DerivationError(

@@ -49,7 +49,8 @@ from symprop.primitives import (
 )
 from symprop.tensor import accesses
 
-PLAIN = 10_000  # numbers up to this are taken out of a sum
+PLAIN = 10_000
+"""Numbers up to this are taken out of a sum."""
 LARGEST = 90
 """Above this many parts a value stays as it is: algebra takes seconds, and finds little."""
 

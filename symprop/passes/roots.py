@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sympy import Add, Expr, Integer, Mul, Poly, Pow, Rational, expand_mul, sqrt
+from sympy import Add, Expr, Integer, Mul, Poly, Pow, expand_mul, sqrt
 
 from symprop.passes.cost import accesses_elements
-from symprop.passes.powers import element_of, is_positive, polynomial_of
+from symprop.passes.powers import HALF, element_of, is_positive, polynomial_of
 from symprop.passes.rule import Rule
 from symprop.primitives import Absolute, Greater, Maximum, Minimum, Select, Sign
 from symprop.tensor import accesses
-
-HALF = Rational(1, 2)
 
 
 def _root_less_number(node: Expr) -> Expr:
@@ -22,7 +20,7 @@ def _root_less_number(node: Expr) -> Expr:
     number = node.args[0]
     for term in node.args[1:]:
         factor, root = term.as_coeff_Mul()
-        if not (isinstance(root, Pow) and root.exp == Rational(1, 2) and root.base.is_Add):
+        if not (isinstance(root, Pow) and root.exp == HALF and root.base.is_Add):
             continue
         square, rest = root.base.as_coeff_Add()
         scale, side = rest.as_coeff_Mul()
@@ -127,7 +125,7 @@ def _sum_with_root(node: Expr) -> Expr:
         return node
     for root, other in (node.args, node.args[::-1]):
         factor, power = root.as_coeff_Mul()
-        if not (isinstance(power, Pow) and power.exp == Rational(1, 2) and power.base.is_Add):
+        if not (isinstance(power, Pow) and power.exp == HALF and power.base.is_Add):
             continue
         number, square = power.base.as_coeff_Add()
         if number.is_positive and accesses_elements(other) and other**2 == factor**2 * square:
