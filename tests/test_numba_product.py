@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import product
 from typing import Any
 
@@ -57,6 +58,31 @@ def test_products_are_exact_and_touch_nothing_else(compiled: Any, turned: bool) 
             assert (C[:rows, :columns] == expected).all(), (rows, columns, count, factor)
             assert (C[rows:] == CANARY).all()
             assert (C[:, columns:] == CANARY).all()
+
+
+@pytest.mark.parametrize("name", [n for n in dir(kernels) if re.fullmatch(r"product\d+x\d", n)])
+def test_products_in_short_vectors_are_exact_and_touch_nothing_else(name: str) -> None:
+    multiply, lanes = getattr(kernels, name), int(name[-1])
+    dtype = np.dtype(f"float{name[7:9]}").type
+
+    @numba.njit
+    def call(A, a, s, B, C, start, stop, columns, count, factor):
+        b, c, add = B.shape[1], C.shape[1], factor != 0
+        multiply(A, a, s, B, b, C, c, start, stop, columns, count, add, factor)
+
+    for rows, columns, count in product(SIZES, range(1, lanes + 1), (0, 1, 5)):
+        left, right = (
+            numbers(1, rows, count).astype(dtype),
+            numbers(2, count, columns).astype(dtype),
+        )
+        C = np.full((rows + 1, columns), CANARY, dtype)
+        for factor in map(dtype, (0, 1, -3)):
+            whole = left @ right
+            expected = C[:rows] + factor * whole if factor else whole
+            for start, stop in ((0, rows // 3), (rows // 3, rows)):
+                call(left, count, 1, right, C, start, stop, columns, count, factor)
+            assert (C[:rows] == expected).all(), (rows, columns, count, factor)
+            assert (C[rows:] == CANARY).all()
 
 
 @pytest.mark.parametrize("bits", ["32", "64"])

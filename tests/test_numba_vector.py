@@ -31,6 +31,11 @@ def dtype(request: pytest.FixtureRequest) -> Any:
     return np.dtype(request.param)
 
 
+@pytest.fixture(params=[2, 4, 0], ids=["2 lanes", "4 lanes", "all lanes"])
+def short(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
 def filled(dtype: Any) -> tuple[int, Any]:
     lanes = v.LANES[dtype.name]
     x = np.random.default_rng(0).normal(size=lanes).astype(dtype)
@@ -62,27 +67,40 @@ def test_arithmetic_and_choices_are_numpys(dtype: Any) -> None:
     np.testing.assert_allclose(y, np.array(expected, dtype), rtol=4 * np.finfo(dtype).eps)
 
 
-def test_a_partly_filled_vector_touches_only_its_lanes(dtype: Any) -> None:
-    @numba.njit
-    def run(count, x, y):
-        store_some(count, y, 1, load_some(count, x, 0))
-        return total(first(count, load(x, 0) * x[0] / x[0], x[0] - x[0]))
+def test_a_partly_filled_vector_touches_only_its_lanes(dtype: Any, short: int) -> None:
+    lanes = short or v.LANES[dtype.name]
 
-    lanes, _ = filled(dtype)
+    @numba.njit
+    def run(count, x, y, z):
+        store_some(count, y, 1, load_some(count, x, 0, lanes), lanes)
+        store_some(count, z, 1, x[0], lanes)
+        vector = load(x, 0, lanes) * x[0] / x[0]
+        return total(first(count, vector, every(x[0] - x[0], lanes)))
+
     x = np.arange(1, lanes + 1, dtype=dtype)
     for count in range(1, lanes + 1):
-        y = np.full(lanes + 2, CANARY, dtype)
-        assert run(count, x, y) == x[:count].sum()
+        y, z = np.full((2, lanes + 2), CANARY, dtype)
+        assert run(count, x, y, z) == x[:count].sum()
         assert (y[1 : count + 1] == x[:count]).all()
-        assert (np.delete(y, np.s_[1 : count + 1]) == CANARY).all()
+        assert (z[1 : count + 1] == x[0]).all()
+        for written in (y, z):
+            assert (np.delete(written, np.s_[1 : count + 1]) == CANARY).all()
 
 
-def test_sums_and_maxima_are_over_all_lanes(dtype: Any) -> None:
+def test_a_short_vector_is_chosen_where_it_holds_all_numbers() -> None:
+    sizes = (1, 2, 3, 4, 5, 8, 9, 40)
+    assert [v.shortest(size, 16) for size in sizes] == [2, 2, 4, 4, 8, 8, 16, 16]
+    assert [v.shortest(size, 2) for size in (1, 2, 3)] == [2, 2, 2]
+
+
+def test_sums_and_maxima_are_over_all_lanes(dtype: Any, short: int) -> None:
+    lanes = short or v.LANES[dtype.name]
+
     @numba.njit
     def run(x):
-        return total(load(x, 0)), largest(load(x, 0)), largest(every(x[0]))
+        u = load(x, 0, lanes)
+        return total(u), largest(u), largest(every(x[0], lanes))
 
-    lanes, _ = filled(dtype)
     for place in range(lanes):
         x = np.full(lanes, -3, dtype)
         x[place] = 5

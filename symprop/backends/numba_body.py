@@ -9,12 +9,13 @@ from math import prod
 from typing import Protocol
 
 import numpy as np
-from sympy import Expr, Symbol
+from sympy import Expr, Idx, Symbol
 
-from symprop.backends.numba_calls import OFTEN, Call, arguments_of, repeated
+from symprop.backends.numba_calls import OFTEN, Call, arguments_of, repeated, stage_kernel
 from symprop.backends.numba_nest import INDENT, Kernel, Names, NestWriter
 from symprop.backends.numba_scalar import ScalarPrinter, subscript
 from symprop.backends.numba_tables import Piece, Table
+from symprop.backends.numba_vector import LANES, shortest
 from symprop.backends.numba_vector_nest import START, STOP, vector_kernel
 from symprop.blocks import ROWS
 from symprop.errors import LoweringError
@@ -132,7 +133,7 @@ class Body:
                 continue
             stage = run[0][0].name
             if len(run[0]) > 1:
-                stage = self._module.shared("stage", _stage_kernel(run[0]))
+                stage = self._module.shared("stage", stage_kernel(run[0]))
             yield f"for layer in range({len(run)}):"
             yield f"{INDENT}{Call(stage, self._picked(run, names))}"
 
@@ -269,11 +270,18 @@ class Body:
         factor = self._number(step.factor, names)
         straight = right[1] == column
         if straight and not self._is_far(column):
-            kernel, apart = "product", [length[1]]
+            kernel, apart = self._own_kernel("product") + self._short(column), [length[1]]
         else:
-            kernel, apart = "strips", [length[1], "1"] if straight else ["1", length[1]]
+            kernel = self._own_kernel("strips")
+            apart = [length[1], "1"] if straight else ["1", length[1]]
         places = (a, *distances, b, *apart, c, length[2])
-        return Call(self._own_kernel(kernel), (*places, *rows, *size, add, factor))
+        return Call(kernel, (*places, *rows, *size, add, factor))
+
+    def _short(self, column: Idx) -> str:
+        """What the name of a product says of the lanes of its vectors, if few hold its columns."""
+        most, size = LANES[self._module.dtype.name], extent(column)
+        lanes = shortest(int(size), most) if size.is_Integer else most
+        return f"x{lanes}" if lanes < most else ""
 
     def _is_far(self, column: Expr) -> bool:
         """Whether the rows of a matrix with such columns lie in different pages."""
@@ -362,19 +370,6 @@ def _slice(access: Expr, step: Gemm, names: Names) -> str:
     if not step.vectors and rest and extent(rest[0]) == BATCH:  # its buffer may have more rows
         picks.append(f":{names[BATCH]}")
     return f"{name}[{', '.join(picks)}]" if picks else name
-
-
-def _stage_kernel(calls: Sequence[Call]) -> Kernel:
-    """The calls as a function of their arguments."""
-    labels = arguments_of(calls)
-    tokens = {label: f"‹{n}›" for n, label in enumerate(labels)}
-    lines = (
-        f"{INDENT}{Call(call.name, tuple(tokens[label] for label in call.arguments))}"
-        for call in calls
-    )
-    numbers = tuple(range(len(labels)))
-    note = ("What equal layers repeat.",)
-    return Kernel(tuple(lines), tuple(map(Symbol, labels)), numbers, note, "stage")
 
 
 def _product_kernel(step: Gemm) -> Kernel:

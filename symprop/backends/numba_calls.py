@@ -10,6 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from sympy import Symbol
+
+from symprop.backends.numba_nest import INDENT, Kernel
+
 Kind = Callable[[str], object]
 OFTEN, LONGEST = 3, 120
 """How often a sequence must repeat, and how many calls it may have."""
@@ -69,3 +73,16 @@ def _shape(calls: Sequence[Call], kind: Kind) -> tuple[object, ...]:
 def arguments_of(calls: Sequence[Call]) -> tuple[str, ...]:
     """The arguments of the calls, each once."""
     return tuple(dict.fromkeys(argument for call in calls for argument in call.arguments))
+
+
+def stage_kernel(calls: Sequence[Call]) -> Kernel:
+    """The calls as a function of their arguments."""
+    labels = arguments_of(calls)
+    tokens = {label: f"‹{n}›" for n, label in enumerate(labels)}
+    lines = (
+        f"{INDENT}{Call(call.name, tuple(tokens[label] for label in call.arguments))}"
+        for call in calls
+    )
+    numbers = tuple(range(len(labels)))
+    note = ("What equal layers repeat.",)
+    return Kernel(tuple(lines), tuple(map(Symbol, labels)), numbers, note, "stage")

@@ -1,4 +1,7 @@
-"""The functions on vectors that generated code calls: reading and writing memory, choices, sums."""
+"""The functions on vectors that generated code calls: reading and writing memory, choices, sums.
+
+Vectors fill a register, or have as many lanes as a constant at the end: ``load(a, (b, 0), 4)``.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,6 @@ from numba.extending import intrinsic
 
 from symprop.backends.numba_vector import (
     FLAGS,
-    LANES,
     Mask,
     Vector,
     call_llvm,
@@ -22,6 +24,9 @@ from symprop.backends.numba_vector import (
     widened,
     write,
 )
+
+FULL = types.Omitted(None)
+"""The number of lanes where the text names none."""
 
 
 def _place(
@@ -34,66 +39,72 @@ def _place(
     return cgutils.get_item_pointer(context, build, kind, struct, picks, wraparound=False)
 
 
-@intrinsic  # type: ignore[misc, unused-ignore]
-def load(_context: Any, a: Any, at: Any) -> Any:
+def _vector(dtype: Any, lanes: Any) -> Vector:
+    """The vector with so many lanes, a constant of the text, if they are given."""
+    return Vector(dtype, lanes.literal_value if lanes else 0)
+
+
+@intrinsic(prefer_literal=True)  # type: ignore[misc, unused-ignore]
+def load(_context: Any, a: Any, at: Any, lanes: Any = None) -> Any:
     """The vector that begins at an element."""
 
     def generate(context: Any, build: ir.IRBuilder, sig: Any, given: Any) -> Any:
         place = _place(context, build, a, given[0], at, given[1])
         return read(build, place, context.get_value_type(sig.return_type))
 
-    return Vector(a.dtype)(a, at), generate
+    return _vector(a.dtype, lanes)(a, at, lanes or FULL), generate
 
 
-@intrinsic  # type: ignore[misc, unused-ignore]
-def load_some(_context: Any, count: Any, a: Any, at: Any) -> Any:
+@intrinsic(prefer_literal=True)  # type: ignore[misc, unused-ignore]
+def load_some(_context: Any, count: Any, a: Any, at: Any, lanes: Any = None) -> Any:
     """The first numbers of the vector that begins at an element, then zeros."""
-    vector = Vector(a.dtype)
+    vector = _vector(a.dtype, lanes)
 
     def generate(context: Any, build: ir.IRBuilder, _sig: Any, given: Any) -> Any:
         place = _place(context, build, a, given[1], at, given[2])
         mask = lane_mask(build, given[0], vector.lanes)
         return read(build, place, context.get_value_type(vector), mask)
 
-    return vector(types.intp, a, at), generate
+    return vector(types.intp, a, at, lanes or FULL), generate
 
 
-@intrinsic  # type: ignore[misc, unused-ignore]
-def store(_context: Any, a: Any, at: Any, value: Any) -> Any:
+@intrinsic(prefer_literal=True)  # type: ignore[misc, unused-ignore]
+def store(_context: Any, a: Any, at: Any, value: Any, lanes: Any = None) -> Any:
     """Put a vector from an element on."""
+    width = _vector(a.dtype, lanes).lanes
 
     def generate(context: Any, build: ir.IRBuilder, sig: Any, given: Any) -> Any:
         place = _place(context, build, a, given[0], at, given[1])
-        (vector,) = widened(build, [value], [given[2]], LANES[str(a.dtype)])
+        (vector,) = widened(build, [value], [given[2]], width)
         write(build, vector, place)
         return context.get_dummy_value()
 
-    return types.void(a, at, value), generate
+    return types.void(a, at, value, lanes or FULL), generate
 
 
-@intrinsic  # type: ignore[misc, unused-ignore]
-def store_some(_context: Any, count: Any, a: Any, at: Any, value: Any) -> Any:
+@intrinsic(prefer_literal=True)  # type: ignore[misc, unused-ignore]
+def store_some(_context: Any, count: Any, a: Any, at: Any, value: Any, lanes: Any = None) -> Any:
     """Put the first numbers of a vector from an element on."""
-    lanes = LANES[str(a.dtype)]
+    width = _vector(a.dtype, lanes).lanes
 
     def generate(context: Any, build: ir.IRBuilder, _sig: Any, given: Any) -> Any:
         place = _place(context, build, a, given[1], at, given[2])
-        (vector,) = widened(build, [value], [given[3]], lanes)
-        write(build, vector, place, lane_mask(build, given[0], lanes))
+        (vector,) = widened(build, [value], [given[3]], width)
+        write(build, vector, place, lane_mask(build, given[0], width))
         return context.get_dummy_value()
 
-    return types.void(types.intp, a, at, value), generate
+    return types.void(types.intp, a, at, value, lanes or FULL), generate
 
 
-@intrinsic  # type: ignore[misc, unused-ignore]
-def every(_context: Any, number: Any) -> Any:
+@intrinsic(prefer_literal=True)  # type: ignore[misc, unused-ignore]
+def every(_context: Any, number: Any, lanes: Any = None) -> Any:
     """A vector with the same number in every lane."""
-    vector = Vector(number)
+    vector = _vector(number, lanes)
 
     def generate(_context: Any, build: ir.IRBuilder, _sig: Any, given: Any) -> Any:
         return splat(build, given[0], vector.lanes)
 
-    return vector(number), generate
+    return vector(number, lanes or FULL), generate
 
 
 @intrinsic  # type: ignore[misc, unused-ignore]
@@ -101,7 +112,7 @@ def where(_context: Any, condition: Any, u: Any, v: Any) -> Any:
     """u in the lanes where the condition holds, else v."""
     kinds = (condition, u, v)
     masked = next((k for k in kinds if isinstance(k, (Mask, Vector))), None)
-    result = vector_of(kinds) or (Vector(u) if masked else u)
+    result = vector_of(kinds) or (Vector(u, masked.lanes) if masked else u)
 
     def generate(_context: Any, build: ir.IRBuilder, _sig: Any, given: Any) -> Any:
         if masked is None:
@@ -126,8 +137,8 @@ def either(_context: Any, u: Any, v: Any) -> Any:
 
 @intrinsic  # type: ignore[misc, unused-ignore]
 def first(_context: Any, count: Any, value: Any, other: Any) -> Any:
-    """The first lanes of a value, another number in those after them."""
-    vector = value if isinstance(value, Vector) else Vector(value)
+    """The first lanes of a value, those of a vector of other numbers after them."""
+    vector = other
 
     def generate(_context: Any, build: ir.IRBuilder, _sig: Any, given: Any) -> Any:
         u, v = widened(build, (value, other), given[1:], vector.lanes)

@@ -19,9 +19,9 @@ from symprop.tensor import accesses, extent, indices, label_of, subscripts_of
 
 INDENT = "    "
 RESERVED = re.compile(
-    r"[rsuvw]_\d+|i\d+|(nest|product|gather|fill|stage|phase)_\d+|np|math|numba|F|kernel|vectors|stage|entry|blas"
+    r"[rsuvw]_\d+(_\d)?|i\d+|(nest|product|gather|fill|stage|phase)_\d+|np|math|numba|F|kernel|vectors|stage|entry|blas"
     r"|Alone|Apart|Entry|Sequence|OPTIONS|BLAS"
-    r"|all_.*|.*_(part|parts|own)|run|predict|loss|gradients|train|begin_epoch|(product|strips|transpose)(32|64)"
+    r"|all_.*|.*_(part|parts|own)|run|predict|loss|gradients|train|begin_epoch|(product|strips|transpose)(32|64)(x\d)?"
     r"|p_\d+|either|every|largest|load|load_some|sqrt|store|store_some|total|where"
     r"|join|parts_used|rows_of_part|share|wait|(start|stop)(_\d+)?|parts?|thread|threads|barrier|low|high|active"
     r"|first|last|stride|rows_all|order|seeds|losses|done|count|step|epoch|batch|begin|block|blocks|layer"

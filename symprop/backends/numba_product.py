@@ -6,7 +6,8 @@
 axes may lie in any order. A block of ROWS rows and two vectors of columns is summed up by ROWS × 2
 accumulators; each pass of the loop over s loads two vectors of B and as many numbers of A as the
 block has rows, and makes ROWS × 2 fused multiply-adds. Columns beyond the last whole vector are
-masked.
+masked. A matrix of few columns is taken in the shortest vectors that hold them: more of these are
+multiplied at once than long ones.
 
 Larger matrices are taken strip by strip: see ``numba_strips``.
 """
@@ -48,12 +49,22 @@ def tile_rows() -> int:
 
 
 class Tile:
-    """The instructions of one block of C: ``rows`` rows, ``vectors`` vectors of columns."""
+    """The instructions of one block of C: ``rows`` rows, ``vectors`` vectors of columns, which fill
+    registers or have so many ``lanes``.
+    """
 
-    def __init__(self, build: ir.IRBuilder, number: Any, rows: int, vectors: int, masked: bool):
+    def __init__(
+        self,
+        build: ir.IRBuilder,
+        number: Any,
+        rows: int,
+        vectors: int,
+        masked: bool,
+        lanes: int = 0,
+    ):
         self.build, self.number = build, number
         self.size = 4 if isinstance(number, ir.FloatType) else 8
-        self.lanes = vector_bytes() // self.size
+        self.lanes = lanes or vector_bytes() // self.size
         self.vector = ir.VectorType(number, self.lanes)
         self.rows, self.vectors, self.masked = rows, vectors, masked
 
@@ -208,7 +219,7 @@ class Tile:
         return result
 
 
-def _tile(rows: int, vectors: int, masked: bool) -> Any:
+def _tile(rows: int, vectors: int, masked: bool, lanes: int) -> Any:
     """A block of C as a function for Numba.
 
     An array is followed by where the block begins in it and by the distances, in numbers, between
@@ -229,7 +240,7 @@ def _tile(rows: int, vectors: int, masked: bool) -> Any:
         def generate(context: Any, build: ir.IRBuilder, _signature: Any, given: Any) -> Any:
             *arrays, count, columns, add, factor = given
             a, a_at, a_row, a_sum, b, b_at, b_row, c, c_at, c_row = arrays
-            tile = Tile(build, context.get_value_type(kinds[0].dtype), rows, vectors, masked)
+            tile = Tile(build, context.get_value_type(kinds[0].dtype), rows, vectors, masked, lanes)
             x, y, z = tile.places(context, kinds, (a, b, c), (a_at, b_at, c_at))
             places = (x, a_row, a_sum), (y, b_row), (z, c_row)
             if not masked:
@@ -238,7 +249,7 @@ def _tile(rows: int, vectors: int, masked: bool) -> Any:
             filled = build.icmp_signed("==", columns, INDEX(vectors * tile.lanes))
             with build.if_else(filled) as (whole_vectors, some_lanes):
                 with whole_vectors:
-                    Tile(build, tile.number, rows, vectors, masked=False).write(
+                    Tile(build, tile.number, rows, vectors, masked=False, lanes=lanes).write(
                         *places, count, columns, add, factor
                     )
                 with some_lanes:
@@ -250,12 +261,12 @@ def _tile(rows: int, vectors: int, masked: bool) -> Any:
     return tile
 
 
-def _panel(vectors: int, masked: bool) -> Any:
+def _panel(vectors: int, masked: bool, lanes: int = 0) -> Any:
     """The rows of C from i on, in blocks, for the columns of so many vectors that begin at j of C;
     a_at and b_at are where A and B begin.
     """
     m = tile_rows()
-    most, two, one = (_tile(rows, vectors, masked) for rows in (m, 2, 1))
+    most, two, one = (_tile(rows, vectors, masked, lanes) for rows in (m, 2, 1))
 
     @inlined
     def panel(A, a_at, a, s, B, b_at, b, C, c, i, rows, j, columns, count, add, factor):  # type: ignore[no-untyped-def]
@@ -289,6 +300,17 @@ def _product(lanes: int) -> Any:
             some = least(lanes, columns - j)
             single(A, 0, a, s, B, j, b, C, c, start, stop, j, some, count, add, factor)
             j += lanes
+
+    return product
+
+
+def _short_product(lanes: int) -> Any:
+    """The same for no more columns than such a vector has lanes."""
+    some = _panel(1, masked=True, lanes=lanes)
+
+    @compiled
+    def product(A, a, s, B, b, C, c, start, stop, columns, count, add, factor):  # type: ignore[no-untyped-def]
+        some(A, 0, a, s, B, 0, b, C, c, start, stop, 0, columns, count, add, factor)
 
     return product
 
@@ -342,4 +364,6 @@ def _transpose(lanes: int) -> Any:
 
 begin_epoch = compiled(shuffle.begin_epoch)
 product32, product64 = map(_product, LANES.values())
+product32x2, product32x4, product32x8 = map(_short_product, (2, 4, 8))
+product64x2, product64x4 = map(_short_product, (2, 4))
 transpose32, transpose64 = map(_transpose, LANES.values())

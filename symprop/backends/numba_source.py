@@ -26,7 +26,10 @@ FUNCTIONS: dict[str, tuple[str, ...]] = {
     "numba_views": (
         *("cube32", "cube64", "entry_at", "line32", "line64", "matrix32", "matrix64", "rows_from"),
     ),
-    "numba_product": ("begin_epoch", "product32", "product64", "transpose32", "transpose64"),
+    "numba_product": (
+        *("begin_epoch", "product32", "product32x2", "product32x4", "product32x8", "product64"),
+        *("product64x2", "product64x4", "transpose32", "transpose64"),
+    ),
     "numba_strips": ("strips32", "strips64"),
     "numba_noise": ("draw32", "draw64", "noise_key"),
     "numba_threads": ("join", "parts_used", "rows_of_part", "share", "wait"),

@@ -34,11 +34,16 @@ def vector_bytes() -> int:
 LANES = {"float32": vector_bytes() // 4, "float64": vector_bytes() // 8}
 
 
-class Vector(types.Type):  # type: ignore[misc, unused-ignore]
-    """A vector register full of numbers."""
+def shortest(size: int, lanes: int) -> int:
+    """Lanes of the shortest vector that holds so many numbers, or else those of the longest."""
+    return min(lanes, max(2, 1 << (size - 1).bit_length()))
 
-    def __init__(self, dtype: Any):
-        self.dtype, self.lanes = dtype, LANES[str(dtype)]
+
+class Vector(types.Type):  # type: ignore[misc, unused-ignore]
+    """A vector of numbers: a register full of them, or so many ``lanes``."""
+
+    def __init__(self, dtype: Any, lanes: int = 0):
+        self.dtype, self.lanes = dtype, lanes or LANES[str(dtype)]
         super().__init__(f"Vector({dtype}, {self.lanes})")
 
 

@@ -17,6 +17,7 @@ from sympy import Expr, Idx, S, Symbol
 
 from symprop.backends.numba_nest import INDENT, Kernel, NestWriter
 from symprop.backends.numba_scalar import CALLS, RELATIONS, VECTORIZABLE, ScalarPrinter
+from symprop.backends.numba_vector import LANES, shortest
 from symprop.errors import LoweringError
 from symprop.program import Program
 from symprop.steps import Nest, Statement
@@ -39,16 +40,19 @@ def vector_kernel(
     own: Collection[str] = VECTORIZABLE,
     ranged: bool = False,
 ) -> Kernel | None:
-    """The nest in vectors; None where that does not work, or where they would be mostly empty.
+    """The nest in vectors of so many lanes, or of the fewest that hold its inner loop; None where
+    that does not work.
 
     With ``ranged``, its one loop runs from START to STOP, arguments of the kernel.
     """
     if not lanes or not nest.loops or not extent(nest.loops[-1]).is_Integer:
         return None
-    if int(extent(nest.loops[-1])) < max(2, lanes // 2) and not ranged:
+    size = int(extent(nest.loops[-1]))
+    if size < 2 and not ranged:
         return None
+    some = lanes if ranged else shortest(size, lanes)
     try:
-        kernel = _VectorWriter(nest, program, dtype, lanes, own, ranged).write()
+        kernel = _VectorWriter(nest, program, dtype, some, own, ranged).write()
         return replace(kernel, decorator="vectors")
     except NoVectorsError:
         return None
@@ -112,6 +116,7 @@ class _VectorWriter(NestWriter):
     ):
         super().__init__(nest, program, dtype, own)
         self._along, self._lanes, self._ranged = nest.loops[-1], lanes, ranged
+        self._short = f", {lanes}" if lanes < LANES[dtype.name] else ""
         self._print = _VectorPrinter(dtype, self._local, own)
         self._print.vectors = self._vectors = set[Symbol]()
         for statement in nest.statements:
@@ -155,7 +160,7 @@ class _VectorWriter(NestWriter):
     def _read(self, access: Expr) -> str:
         if isinstance(access, Idx) or not self._is_along(access):
             return super()._read(access)
-        return f"load{SOME}({self._place(access)})"
+        return f"load{SOME}({self._place(access)}{self._short})"
 
     def _values(self) -> list[Expr]:
         values = super()._values()
@@ -184,15 +189,15 @@ class _VectorWriter(NestWriter):
             inner.append(f"r_{number} = {text}")
             text = f"r_{number}"
         if statement.stored:
-            inner.append(f"store{SOME}({self._place(statement.target)}, {text})")
+            inner.append(f"store{SOME}({self._place(statement.target)}, {text}{self._short})")
 
     def _reduction(self, name: str, statement: Statement, value: Expr, depth: int) -> None:
         """Σ or max over the inner loops in a vector, then over its lanes into the target."""
         element, largest = self._element(statement.target), statement.reduce == "max"
         start = self._print.literal(S.NegativeInfinity if largest else S.Zero)
-        self._lines[depth].append(f"{name} = every({start})")
+        self._lines[depth] += [f"{name}_0 = every({start}{self._short})", f"{name} = {name}_0"]
         term = self._local_of(value) if largest else self._text(value)
-        part = f"first{SOME}({term}, {start})"
+        part = f"first{SOME}({term}, {name}_0)"
         if largest:
             part = self._part_name(part)
             found = f"where(either({part} > {name}, {part} != {part}), {part}, {name})"
@@ -206,9 +211,9 @@ class _VectorWriter(NestWriter):
             after.append(f"{element} = largest({name})")
         else:
             after += [
-                f"{name}_0 = largest({name})",
-                f"if {name}_0 > {element} or {name}_0 != {name}_0:",
-                f"{INDENT}{element} = {name}_0",
+                f"{name}_1 = largest({name})",
+                f"if {name}_1 > {element} or {name}_1 != {name}_1:",
+                f"{INDENT}{element} = {name}_1",
             ]
 
     def _part_name(self, text: str) -> str:
@@ -250,7 +255,7 @@ class _VectorWriter(NestWriter):
 
 def _whole(line: str) -> str:
     """A line for a vector that is filled."""
-    line = re.sub(rf"first{SOME}\((.*), [^(),]+(\([^()]*\))?\)$", r"\1", line)
+    line = re.sub(rf"first{SOME}\((.*), \w+\)$", r"\1", line)
     return line.replace(SOME, "")
 
 
