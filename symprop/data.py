@@ -78,9 +78,13 @@ def _first(bad: Array) -> tuple[Any, ...] | None:
 
 
 def finite(array: Array) -> bool:
-    """Whether every number is finite; a finite sum shows it in one pass without memory."""
+    """Whether every number is finite; a finite sum shows it in one pass without memory, that of the
+    squares in the shortest time.
+    """
     with np.errstate(all="ignore"):
-        return bool(np.isfinite(array.sum()) or np.isfinite(array).all())
+        flat = array.ravel("K") if array.flags.forc else None
+        total = array.sum() if flat is None else flat @ flat
+        return bool(np.isfinite(total) or np.isfinite(array).all())
 
 
 def check_finite(name: str, array: Array) -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from io import FileIO
 from tempfile import TemporaryFile
-from typing import IO
 from weakref import finalize
 
 import numpy as np
@@ -32,6 +32,11 @@ LARGE = 1 << 18
 """Bytes of values above which their copy is in a file: training takes no memory for it."""
 
 
+def _memory(array: Array) -> memoryview:
+    """The bytes of an array, or of one that lies transposed, in the order of memory."""
+    return (array if array.flags.c_contiguous else array.T).data.cast("B")
+
+
 class Moment:
     """A moment of a training that can be gone back to: all values, and how far the batches were.
 
@@ -41,7 +46,7 @@ class Moment:
     def __init__(self, values: Mapping[str, Array]) -> None:
         self._values = values
         self._copies: dict[str, Array] = {}
-        self._file: IO[bytes] | None = None
+        self._file: FileIO | None = None
         self._in_memory = sum(array.nbytes for array in values.values()) <= LARGE
         self._seconds, self._since = 0.0, 0.0
 
@@ -61,13 +66,14 @@ class Moment:
         self._seconds, self._since = time.perf_counter() - start, 0.0
 
     def _write(self) -> None:
-        if self._file is None:  # without a buffer: NumPy writes to it without a copy
+        if self._file is None:
             self._file = TemporaryFile(buffering=0)  # noqa: SIM115 (open as long as this moment)
             finalize(self, self._file.close)
         self._file.seek(0)
         for array in self._values.values():
-            np.save(self._file, array, allow_pickle=False)
-        self._file.flush()
+            rest = _memory(array)
+            while rest:  # the system may take less than all
+                rest = rest[self._file.write(rest) :]
 
     def _copy(self) -> None:
         if not self._copies:
@@ -85,7 +91,9 @@ class Moment:
         if not self._in_memory and self._file is not None:
             self._file.seek(0)
             for array in self._values.values():
-                array[...] = np.load(self._file, allow_pickle=False)
+                rest = _memory(array)
+                while rest:
+                    rest = rest[self._file.readinto(rest) :]
         else:
             for label, array in self._values.items():
                 array[...] = self._copies[label]

@@ -408,7 +408,20 @@ class FullDisk(io.BytesIO):
         return super().write(data)
 
 
-@pytest.mark.parametrize("place", [None, tempfile.TemporaryFile, FullDisk])
+class Hesitant(io.BytesIO):
+    """Takes and gives a few bytes at a time, as a system may."""
+
+    def __init__(self, buffering):
+        super().__init__()
+
+    def write(self, data):
+        return super().write(data[:5])
+
+    def readinto(self, into):
+        return super().readinto(into[:5])
+
+
+@pytest.mark.parametrize("place", [None, tempfile.TemporaryFile, Hesitant, FullDisk])
 def test_optimizer_state_and_generator_go_back_too(backend, place, monkeypatch):
     """A fit that stops before the bad batch is at the same place, wherever the copy was kept."""
     if place is not None:
