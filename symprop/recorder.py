@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -172,6 +173,7 @@ def subset(pair: tuple[Array, Array], most: int) -> tuple[Array, Array]:
     return pair if len(rows) == len(x) else (x[rows], y[rows])
 
 
+@lru_cache(maxsize=8)
 def _drawn(count: int, most: int) -> Array:
     if count <= most:
         return np.arange(count)

@@ -12,7 +12,7 @@ import numpy as np
 from sympy import Expr, Idx, Symbol
 
 from symprop.backends.numba_calls import OFTEN, Call, arguments_of, repeated, stage_kernel
-from symprop.backends.numba_nest import INDENT, Kernel, Names, NestWriter
+from symprop.backends.numba_nest import INDENT, Kernel, Names, NestWriter, gather_kernel
 from symprop.backends.numba_scalar import ScalarPrinter, subscript
 from symprop.backends.numba_tables import Piece, Table
 from symprop.backends.numba_vector import LANES, shortest
@@ -302,24 +302,9 @@ class Body:
         return Call(self._own_kernel("draw"), given)
 
     def _gather(self, tensor: Tensor, names: Names) -> Call:
-        """The call of the kernel that copies the rows of a batch, or of a block of it.
-
-        Its indices are unsigned: for others, Numba asks at each whether it counts from the end.
-        """
-        axes = len(tensor.axes)
-        inner = [f"i{n}" for n in range(1, axes)]
-        sizes = [_extent(axis, names) for axis in tensor.axes[1:]]
-        lines = [
-            f"{INDENT}for i0 in range(np.uintp(‹3›)):",
-            f"{INDENT * 2}row = np.uintp(‹1›[np.uintp(‹2›) + i0])",
-        ]
-        for n, size in enumerate(sizes, start=1):
-            lines.append(f"{INDENT * (n + 1)}for i{n} in range(np.uintp({size})):")
-        target, source = (", ".join((row, *inner)) for row in ("i0", "row"))
-        lines.append(f"{INDENT * (axes + 1)}‹4›[{target}] = ‹0›[{source}]")
-        labels = tuple(map(Symbol, ("data", "picks", "start", "number", "into")))
-        note = "into[i, …] = data[picks[start + i], …]"
-        name = self._module.shared("gather", Kernel(tuple(lines), labels, (0, 1, 2, 3, 4), (note,)))
+        """The call of the kernel that copies the rows of a batch, or of a block of it."""
+        kernel = gather_kernel([int(extent(axis)) for axis in tensor.axes[1:]])
+        name = self._module.shared("gather", kernel)
         into, within = names[tensor.label], names.within_block
         start, rows = ("begin + block", ROWS) if within else ("begin", BATCH)
         every = f"all_{into.removesuffix('_part')}"

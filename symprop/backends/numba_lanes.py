@@ -18,6 +18,7 @@ from symprop.backends.numba_vector import (
     Vector,
     call_llvm,
     lane_mask,
+    prefetch,
     read,
     splat,
     vector_of,
@@ -25,6 +26,8 @@ from symprop.backends.numba_vector import (
     write,
 )
 
+LINE, LINES = 64, 8
+"""Bytes of a cache line, and how many of a row are asked for."""
 FULL = types.Omitted(None)
 """The number of lanes where the text names none."""
 
@@ -105,6 +108,24 @@ def every(_context: Any, number: Any, lanes: Any = None) -> Any:
         return splat(build, given[0], vector.lanes)
 
     return vector(number, lanes or FULL), generate
+
+
+@intrinsic(prefer_literal=True)  # type: ignore[misc, unused-ignore]
+def fetch(_context: Any, a: Any, row: Any, size: Any) -> Any:
+    """Ask for the start of a row of so many numbers, which will be read: the processor itself goes
+    on with a longer one.
+    """
+    lines = min(LINES, -(-size.literal_value * a.dtype.bitwidth // (8 * LINE)))
+
+    def generate(context: Any, build: ir.IRBuilder, _sig: Any, given: Any) -> Any:
+        struct = context.make_array(a)(context, build, value=given[0])
+        distance = build.mul(given[1], cgutils.unpack_tuple(build, struct.strides)[0])
+        for n in range(lines):
+            offset = build.add(distance, distance.type(n * LINE))
+            prefetch(build, cgutils.pointer_add(build, struct.data, offset), written=False)
+        return context.get_dummy_value()
+
+    return types.void(a, types.uintp, size), generate
 
 
 @intrinsic  # type: ignore[misc, unused-ignore]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import builtins
 import keyword
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 from sympy import Add, Expr, Idx, Indexed, S, Symbol, cse, numbered_symbols
@@ -22,7 +23,7 @@ RESERVED = re.compile(
     r"[rsuvw]_\d+(_\d)?|i\d+|(nest|product|gather|fill|stage|phase)_\d+|np|math|numba|F|kernel|vectors|stage|entry|blas"
     r"|Alone|Apart|Entry|Sequence|OPTIONS|BLAS"
     r"|all_.*|.*_(part|parts|own)|run|predict|loss|gradients|train|begin_epoch|(product|strips|transpose)(32|64)(x\d)?"
-    r"|p_\d+|either|every|largest|load|load_some|sqrt|store|store_some|total|where"
+    r"|p_\d+|at|row|either|every|fetch|largest|load|load_some|sqrt|store|store_some|total|where"
     r"|join|parts_used|rows_of_part|share|wait|(start|stop)(_\d+)?|parts?|thread|threads|barrier|low|high|active"
     r"|first|last|stride|rows_all|order|seeds|losses|done|count|step|epoch|batch|begin|block|blocks|layer"
     r"|table_\d+|(line|matrix|cube)(32|64)|rows_from|entry_at|least"
@@ -30,6 +31,8 @@ RESERVED = re.compile(
     rf"|{'|'.join((*VECTORIZABLE, *PRODUCTS))}"
 )
 """Names that generated code uses itself."""
+AHEAD = 8
+"""Rows between one that is read and one that is asked for, which is long on its way."""
 
 
 class Names:
@@ -333,6 +336,28 @@ class NestWriter:
             self._after[depth].append(f"if {name} > {element} or {name} != {name}:")
         lead = "" if statement.fresh else INDENT
         self._after[depth].append(f"{lead}{element} = {name}")
+
+
+def gather_kernel(sizes: Sequence[int]) -> Kernel:
+    """into[i, …] = data[picks[start + i], …] for rows of these sizes.
+
+    The rows lie anywhere in memory, so that each is asked for some rows before it is read. Indices
+    are unsigned: for others, Numba asks at each whether it counts from the end.
+    """
+    lines = [
+        "last = np.uintp(‹1›.size - 1)",
+        "for i0 in range(np.uintp(‹3›)):",
+        f"{INDENT}at = np.uintp(‹2›) + i0",
+        f"{INDENT}row = np.uintp(‹1›[at])",
+        f"{INDENT}fetch(‹0›, np.uintp(‹1›[min(at + np.uintp({AHEAD}), last)]), {prod(sizes)})",
+        *(f"{INDENT * n}for i{n} in range(np.uintp({m})):" for n, m in enumerate(sizes, 1)),
+    ]
+    inner = [f"i{n}" for n in range(1, len(sizes) + 1)]
+    target, source = (", ".join((row, *inner)) for row in ("i0", "row"))
+    lines.append(f"{INDENT * (len(sizes) + 1)}‹4›[{target}] = ‹0›[{source}]")
+    labels = tuple(map(Symbol, ("data", "picks", "start", "number", "into")))
+    note = "into[i, …] = data[picks[start + i], …]"
+    return Kernel(tuple(INDENT + line for line in lines), labels, tuple(range(5)), (note,))
 
 
 def _symbols(values: Iterable[Expr]) -> set[Symbol]:

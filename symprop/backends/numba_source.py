@@ -34,7 +34,7 @@ FUNCTIONS: dict[str, tuple[str, ...]] = {
     "numba_noise": ("draw32", "draw64", "noise_key"),
     "numba_threads": ("join", "parts_used", "rows_of_part", "share", "wait"),
     "numba_lanes": (
-        *("either", "every", "first", "largest", "load", "load_some", "sqrt", "store"),
+        *("either", "every", "fetch", "first", "largest", "load", "load_some", "sqrt", "store"),
         *("store_some", "total", "where"),
     ),
 }

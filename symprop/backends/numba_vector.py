@@ -211,9 +211,9 @@ def write(build: ir.IRBuilder, value: Any, place: Any, mask: Any = None) -> None
     build.call(function, given)
 
 
-def prefetch(build: ir.IRBuilder, place: Any) -> None:
-    """Ask for the cache line of a place, which will be written."""
+def prefetch(build: ir.IRBuilder, place: Any, written: bool = True) -> None:
+    """Ask for the cache line of a place, which will be written or read."""
     line = ir.IntType(8).as_pointer()
-    given = (build.bitcast(place, line), *(ir.IntType(32)(n) for n in (1, 3, 1)))
+    given = (build.bitcast(place, line), *(ir.IntType(32)(n) for n in (int(written), 3, 1)))
     kind = ir.FunctionType(ir.VoidType(), [value.type for value in given])
     build.call(cgutils.get_or_insert_function(build.module, kind, "llvm.prefetch.p0"), given)
