@@ -99,6 +99,8 @@ def check_finite(name: str, array: Array) -> None:
 
 def convert(name: str, array: Array, dtype: np.dtype[Any]) -> Array:
     """The same finite numbers in another type, C-contiguous; copied only where they are not."""
+    if array.dtype == dtype and array.flags.carray:
+        return array
     with np.errstate(over="ignore"):
         result: Array = np.require(array, dtype, ["C", "A", "W"])
     where = _first(~np.isfinite(result)) if array.dtype != dtype else None
@@ -119,7 +121,7 @@ def input_array(
     Raises ArgumentTypeError, ShapeError or DataError.
     """
     array = number_array(name, given)
-    expected = tuple(int(size) for size in network.named("x").shape[1:])
+    expected = network.named("x").sample_shape
     if array.shape[1:] != expected or array.ndim == 0:
         raise ShapeError(
             f"{name}: expected shape {_batch_shape(expected)}, got {array.shape}"
@@ -153,7 +155,7 @@ def target_array(
     Raises ArgumentTypeError, ShapeError or DataError.
     """
     array = number_array(name, given)
-    outputs = tuple(int(size) for size in network.named("y").shape[1:])
+    outputs = network.named("y").sample_shape
     kind = network.loss.labels
     if array.ndim and len(array) != rows:
         beside = name.replace("y", "x")

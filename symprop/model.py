@@ -379,8 +379,9 @@ class Model:
 
     def _predict(self, x: Array) -> Array:
         """In blocks of fixed size, so that the bits do not depend on the machine's speed."""
-        outputs = (int(size) for size in self.network.named("yhat").shape[1:])
-        result = np.empty((len(x), *outputs), self.dtype)
+        if len(x) <= ROWS_PER_CALL:
+            return self._ready.predict(x)
+        result = np.empty((len(x), *self.network.named("yhat").sample_shape), self.dtype)
         for first in range(0, len(x), ROWS_PER_CALL):
             block = slice(first, first + ROWS_PER_CALL)
             result[block] = self._ready.predict(x[block])

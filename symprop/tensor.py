@@ -90,9 +90,14 @@ class Tensor:
         """
         return Symbol(self.name if self.order == 0 else f"{self.name}′{self.order}")
 
-    @property
+    @cached_property
     def shape(self) -> tuple[Expr, ...]:
         return tuple(extent(axis) for axis in self.axes)
+
+    @cached_property
+    def sample_shape(self) -> tuple[int, ...]:
+        """The shape of one row, where rows are samples."""
+        return tuple(int(size) for size in self.shape[1:])
 
     def __getitem__(self, subscripts: Expr | tuple[Expr, ...]) -> Expr:
         """The element at the subscripts; ``tensor[()]`` is a scalar tensor's value."""

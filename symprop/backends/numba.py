@@ -20,7 +20,6 @@ from symprop.backends.numba_entry import (
     bound,
     buffers_of,
     check_subscripts,
-    shape_of,
 )
 from symprop.backends.numba_plan import Dtype, oriented, target_of, unsafe
 from symprop.backends.numba_programs import Programs, own_functions
@@ -35,7 +34,6 @@ from symprop.passes import lower
 from symprop.passes.layout import Layout
 from symprop.program import Program
 from symprop.schedule import Target, schedule
-from symprop.scope import BATCH
 from symprop.steps import Schedule
 from symprop.tensor import Tensor
 
@@ -158,17 +156,17 @@ class NumbaExecutable:
     @_one_at_a_time
     def predict(self, x: Array) -> Array:
         """The prediction for every row of x."""
-        label = str(self._prediction.label)
-        pieces = [
-            values[label][:rows].copy() for values, rows in self._pieces("predict", len(x), x=x)
-        ]
-        width = shape_of(self._prediction, {BATCH: 0})[1:]
-        return np.concatenate(pieces) if pieces else np.empty((0, *width), self._dtype)
+        label, first = self._prediction.label.name, 0
+        found = np.empty((len(x), *self._prediction.sample_shape), self._dtype)
+        for values, rows in self._pieces("predict", len(x), x=x):
+            found[first : first + rows] = values[label][:rows]
+            first += rows
+        return found
 
     @_one_at_a_time
     def loss(self, x: Array, y: Array) -> float:
         """The mean loss over all rows: that of pieces of the rows, weighted."""
-        label = str(self._loss.label)
+        label = self._loss.label.name
         pieces = self._pieces("loss", len(x), x=x, y=y)
         return sum(float(values[label]) * rows for values, rows in pieces) / len(x)
 
@@ -197,9 +195,9 @@ class NumbaExecutable:
         entry = self._entry("gradients")
         draws = drawn(entry.lowered.noise, noise, len(x), self._dtype)
         found = self._run(entry, {**entry.data(x=x, y=y), **draws}, len(x))
-        loss = float(found[str(self._loss.label)])
+        loss = float(found[self._loss.label.name])
         gradients = (t for t in entry.lowered.outputs if t.label != self._loss.label)
-        return loss, {t.name: found[str(t.label)].copy() for t in gradients}
+        return loss, {t.name: found[t.label.name].copy() for t in gradients}
 
     def lower(self) -> None:
         """Write what trains, if that was not done. Raises LoweringError."""
@@ -231,7 +229,7 @@ class NumbaExecutable:
         entry, size = self._entry("train"), min(batches.size, len(batches.rows))
         parts = entry.parts(size)
         data = entry.data(**batches.data)
-        picked = [data[str(tensor.label)] for tensor in entry.lowered.data]
+        picked = [data[tensor.label.name] for tensor in entry.lowered.data]
         every = (
             batches.rows,
             batches.order,

@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ def bound(
     """The arguments of a compiled entry; a 0-d array goes as one element in the same memory."""
     found: list[Any] = []
     for label in signature.labels:
-        value = sizes[label] if label in sizes else values[label.name]
+        value = values[label.name] if label.name in values else sizes[label]
         found.append(
             value.reshape(1) if isinstance(value, np.ndarray) and not value.ndim else value
         )
@@ -148,7 +149,7 @@ class Work:
         self._held = 0, 0, tuple[dict[str, Array], ...]()
         """For how many rows and parts, and the arrays: changed at once, for Ctrl-C may come."""
 
-    @property
+    @cached_property
     def width(self) -> int:
         """How many numbers the buffers for the whole batch hold for each row."""
         return sum(math.prod(shape_of(t, {BATCH: 1})) for t in self._lowered.buffers)
@@ -201,7 +202,7 @@ class Entry:
         for tensor in self.lowered.data:
             array = arrays[tensor.name]
             integer = tensor.label in self.lowered.integers
-            found[str(tensor.label)] = array.astype(np.int64) if integer else array
+            found[tensor.label.name] = array.astype(np.int64) if integer else array
         if self.lowered.unsafe:
             check_subscripts(self.lowered.unsafe, found, {BATCH: len(next(iter(arrays.values())))})
         return found

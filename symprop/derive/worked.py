@@ -115,7 +115,7 @@ def sample_arrays(network: Network, x: Any, y: Any, dtype: np.dtype[Any]) -> dic
     from symprop.data import input_array, number_array, target_array
 
     inputs, targets = number_array("x", x), number_array("y", y)
-    shape = tuple(int(size) for size in network.named("x").shape[1:])
+    shape = network.named("x").sample_shape
     if inputs.shape == () and shape == (1,):
         inputs = inputs.reshape(1)
     if inputs.shape not in (shape, (1, *shape)):
