@@ -26,8 +26,9 @@ class Callback(Protocol):
     """An object that is called after each epoch; ``model.stop_training = True`` ends the training.
 
     ``epoch`` counts the fit's epochs from 1, ``logs`` holds the epoch's record: "loss",
-    "validation_loss" and the metrics by name. A callback may have more, which is used if it is
-    there:
+    "validation_loss" and the metrics by name. The epoch is finished when all callbacks have been
+    called: until then ``model.epoch`` and ``model.history`` hold those before it, so that a fit
+    cut here goes on here. A callback may have more, which is used if it is there:
 
     - ``on_fit_begin(model)`` before, and ``on_fit_end(model)`` after a fit that was not cut;
     - ``state()``, a dict of what it remembers (numbers, text, None, arrays), which a saved model

@@ -47,6 +47,20 @@ def test_without_restore_best_the_last_parameters_stay():
     assert run([1, 2, 3], patience=2, restore_best=False)[2] == 3
 
 
+def test_an_epoch_is_finished_when_its_callbacks_have_been_called():
+    seen = []
+
+    class Watch:
+        def on_epoch_end(self, model, epoch, logs):
+            seen.append((epoch, model.epoch, model.step, len(model.history)))
+
+    model = classifier()
+    for _ in range(2):
+        model.fit(X[:30], CLASSES[:30], epochs=2, batch_size=10, callbacks=Watch())
+    assert seen == [(1, 0, 3, 0), (2, 1, 6, 1), (1, 2, 9, 0), (2, 3, 12, 1)]
+    assert (model.epoch, len(model.history)) == (4, 2)
+
+
 def test_in_a_fit_it_leaves_the_model_of_the_best_epoch():
     model, stops = classifier(), EarlyStopping(patience=2, min_delta=0.02)
     x, y = X[:30], CLASSES[:30]
