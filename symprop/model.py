@@ -132,7 +132,7 @@ class Model:
         that sets ``model.stop_training = True`` ends the training. ``sample_weight`` (N,) and
         ``class_weight`` {class: weight} weigh the samples, L = (1/m) Σ_b w[b] ℓ[b].
         ``checkpoint`` names a file to save the model to: every so many batches, by default after
-        each epoch, and at the end.
+        each epoch, and at the end. The first call compiles, which ``progress``, a bar, shows.
 
         A second call continues: parameters, optimizer state and generator are kept. A refused call
         changes nothing. Ctrl-C raises KeyboardInterrupt between two batches; the model is then as
@@ -222,7 +222,7 @@ class Model:
 
     @property
     def epoch(self) -> int:
-        """How many epochs of training were finished, in all fits."""
+        """How many epochs were finished, callbacks included, in all fits."""
         return self.progress.epoch
 
     @property
@@ -232,6 +232,8 @@ class Model:
 
     def predict(self, x: Any) -> Array:
         """The network's output for every row of x, an array (N, outputs); none for no rows.
+
+        The first call compiles. A row's last bits may depend on which rows are given with it.
 
         Raises ShapeError, DataError or ArgumentTypeError.
         """
@@ -379,13 +381,9 @@ class Model:
 
     def _predict(self, x: Array) -> Array:
         """In blocks of fixed size, so that the bits do not depend on the machine's speed."""
-        if len(x) <= ROWS_PER_CALL:
-            return self._ready.predict(x)
-        result = np.empty((len(x), *self.network.named("yhat").sample_shape), self.dtype)
-        for first in range(0, len(x), ROWS_PER_CALL):
-            block = slice(first, first + ROWS_PER_CALL)
-            result[block] = self._ready.predict(x[block])
-        return result
+        starts = range(0, len(x) or 1, ROWS_PER_CALL)
+        found = [self._ready.predict(x[first : first + ROWS_PER_CALL]) for first in starts]
+        return found[0] if len(found) == 1 else np.concatenate(found)
 
     def _measure(self, x: Array, y: Array, metrics: Mapping[str, Metric]) -> dict[str, float]:
         """The loss and the metrics on checked data."""

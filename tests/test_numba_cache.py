@@ -19,6 +19,7 @@ import pytest
 from numba.core.bytecode import FunctionIdentity
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
+from symprop import Dense, Network
 from symprop.backends import numba_cache
 from symprop.backends import numba_compile as compiled
 
@@ -385,6 +386,15 @@ def test_what_holds_addresses_of_this_process_is_not_stored(folder: Path) -> Non
     table = vars(module.module)["TABLE"] = np.arange(1e6)
     assert module.call("run", [np.ones(3), np.ones(3)]) == 1 + table[2]
     assert not list(folder.iterdir())
+
+
+def test_what_takes_time_at_a_first_start_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "symprop")
+    for expected in (["predict: deriving and lowering", "predict: compiling"], []):
+        Network([Dense(1)], inputs=1, loss="mse").compile(seed=7).predict([[1.0]])
+        assert caplog.messages == expected
+        compiled.load.cache_clear()  # as in a new process
+        caplog.clear()
 
 
 SCRIPT = """

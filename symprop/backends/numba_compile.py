@@ -7,6 +7,7 @@ import hashlib
 import importlib.resources
 import itertools
 import linecache
+import logging
 import os
 import pickle
 import secrets
@@ -36,6 +37,7 @@ import symprop
 from symprop.backends import in_another_thread, numba_cache, outcome
 from symprop.loaded import SINCE
 
+LOG = logging.getLogger(__name__)
 SETTINGS = (
     "BOUNDSCHECK",
     "DEBUG_NRT",
@@ -121,9 +123,11 @@ class Stored(NullCache):  # type: ignore[misc, unused-ignore]
         try:
             found = content and _rebuilt(content, context)
         except Exception:
-            return None
+            found = None
         if found:
             self._compiled.forget()
+        else:
+            LOG.info("%s: compiling", self._name)
         return found
 
     def save_overload(self, signature: Any, result: Any) -> None:

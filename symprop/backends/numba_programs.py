@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import pickle
 from collections.abc import Collection
 from functools import cached_property
@@ -26,6 +27,7 @@ from symprop.optimizers import Optimizer
 from symprop.passes.layout import Layout
 from symprop.program import Program
 
+LOG = logging.getLogger(__name__)
 UPDATED = ("parameter", "state", "counter")
 PROGRAMS = ("predict", "loss", "gradients", "train")
 
@@ -55,6 +57,7 @@ class Programs:
         key = self._key and hashlib.sha256(self._key + name.encode()).digest()
         found = _read(key) if key else None
         if found is None:
+            LOG.info("%s: deriving and lowering", name)
             planned, module = self.planned(name), self._module(f"{name} of a network")
             signature = self._add(module, planned)
             found = Lowered.of(planned, module.text, signature, self._kept)
