@@ -43,6 +43,10 @@ class Through(Form):
     """
 
 
+class Beginning(Form):
+    """The first terms of a longer sum."""
+
+
 def bound(form: Expr) -> tuple[Idx, ...]:
     """The indices that a sum or maximum runs over."""
     return tuple(form.args[1:]) if isinstance(form, (Total, Largest)) else ()

@@ -245,6 +245,23 @@ def test_latex_is_plain_ascii() -> None:
     assert two_layers().latex().isascii()
 
 
+def running_form(activation: sympy.Expr) -> str:
+    """What is said of an activation's running form, in one line."""
+    net = Network([Dense(2, activation), Dense(1)], inputs=1, loss="mse")
+    text = " ".join(net.derive("summary", notation="index").text().split())
+    return text[text.index("In floating point") :]
+
+
+def test_a_form_that_only_rounds_otherwise_is_printed_once() -> None:
+    form = "a⁽¹⁾[b, j] = exp(-z⁽¹⁾[b, j]²)"
+    assert f"{form} (exponential of a product)" in running_form(sympy.exp(-(z**2)))
+
+
+def test_of_a_long_polynomial_near_0_the_first_terms_are_printed() -> None:
+    shown = running_form(z / sympy.sinh(z))
+    assert "{1 - z⁽¹⁾[b, j]²/6 + 7/360·z⁽¹⁾[b, j]⁴ + … if |z⁽¹⁾[b, j]| < 1, 0 if" in shown
+
+
 GOLDEN = {
     "softmax": Network([Dense(4, "tanh"), Dense(3, "softmax")], 5, "cross_entropy"),
     "repeated": Network([Dense(4, "relu")] * 5 + [Dense(1)], 4, "mse"),

@@ -157,7 +157,7 @@ def test_terms_that_cancel_are_one_fraction() -> None:
 def test_without_the_declared_fact_the_sum_of_the_targets_stays() -> None:
     layers = [Dense(3, activation="softmax")]
     found = delta(1, layers=layers, inputs=2, loss=-target * log(prediction))
-    assert found == "(u_s1[b]*yhat[b, j] - y[b, j])/m"
+    assert found == "(u1[b]*yhat[b, j] - y[b, j])/m"
 
 
 def test_hidden_delta_is_the_textbook_recursion() -> None:

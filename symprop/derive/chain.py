@@ -171,16 +171,13 @@ def _shortest(lookup: Lookup, bar: Tensor, value: Expr) -> Expr:
     if value.has(Total):
         return value
     near = lookup.near(lookup.chain(bar))
-    over = tuple(index for index in indices(value) if index not in bar.axes)
-    holder = Equation(bar[bar.axes], value, over)
-    return _with_delta_in_front(lookup.shortest(holder, near))
+    front, rest = _delta_in_front(value)
+    over = tuple(index for index in indices(rest) if index not in bar.axes)
+    return front * lookup.shortest(Equation(bar[bar.axes], rest, over), near)
 
 
-def _with_delta_in_front(value: Expr) -> Expr:
-    """[j = k]·u − [j = k]·v as [j = k]·(u − v)."""
+def _delta_in_front(value: Expr) -> tuple[Expr, Expr]:
+    """The factors of [j = k]·u − [j = k]·v: [j = k] and u − v."""
     terms = [set(Mul.make_args(term)) for term in Add.make_args(value)]
     shared = {factor for factor in set.intersection(*terms) if isinstance(factor, Equal)}
-    if len(terms) < 2 or not shared:
-        return value
-    front = Mul(*sorted(shared, key=str))
-    return front * Add(*(Mul(*(term - shared)) for term in terms))
+    return Mul(*shared), Add(*(Mul(*(term - shared)) for term in terms))

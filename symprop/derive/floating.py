@@ -5,24 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from sympy import Expr, Symbol
+from sympy import Add, Expr, Symbol
 
 from symprop.derive.groups import Block, Run, blocks_of, label_number, layer_number
 from symprop.derive.lookup import as_value
 from symprop.derive.step import Step
 from symprop.equation import Equation
+from symprop.formula import Beginning
 from symprop.passes.functions import Written
 from symprop.passes.rewrite import bind
 from symprop.passes.rule import Rule
 from symprop.passes.stabilize import changes
+from symprop.primitives import Absolute, Select
 from symprop.program import Program
 from symprop.tensor import accesses
 
 SECTION = "In floating point"
 INTRODUCTION = (
     "These formulas are computed in another form, the second of each pair. On paper both are "
-    "equal; in floating point the first overflows, is 0/0 or loses digits somewhere."
+    "equal; in floating point the first overflows, is 0/0 or loses digits somewhere. Where one "
+    "form stands alone, only its rounding is another."
 )
+SHOWN, LONG = 3, 6
+"""How many terms are shown of a polynomial that has more than so many."""
+
+RULES = "The rules by which they were found, each with all shapes that it is for:"
 
 
 class Floating:
@@ -105,10 +112,32 @@ def _bound(value: Expr, own: Mapping[Expr, Expr]) -> Expr:
     return value.xreplace(found)
 
 
+def polynomials(value: Expr) -> dict[Expr, list[Expr]]:
+    """The polynomials in a value that stand for a series where an element is near 0, with their
+    terms.
+    """
+    found = {}
+    for choice in value.atoms(Select):
+        condition, near, _ = choice.args
+        read = accesses(near)
+        if len(read) == 1 and condition.has(Absolute(*read)):
+            x = Symbol("x")
+            terms = Add.make_args(near.xreplace({read[0]: x}).expand())
+            powers = sorted(terms, key=lambda term: term.as_coeff_exponent(x)[1])
+            found[near] = [term.xreplace({x: read[0]}) for term in powers]
+    return found
+
+
+def shortened(value: Expr) -> Expr:
+    """A value with such polynomials cut off after their first terms."""
+    found = polynomials(value).items()
+    return value.xreplace({p: Beginning(*terms[:SHOWN]) for p, terms in found if len(terms) > LONG})
+
+
 def in_words(rule: Rule) -> str:
-    """Log1p: log1p(u), …, instead of log(1 + u). u > −1: …"""
+    """Log1p: log(1 + u) → log1p(u), …. u > −1: …"""
     name, range_ = map(_begun, (rule.name, rule.range))
-    return f"{name}: {rule.form}, instead of {rule.shape}. {range_}."
+    return f"{name}: {rule.shape} → {rule.form}. {range_}."
 
 
 def _begun(words: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -105,10 +106,13 @@ class Teller:
                     yield Formulas((Row(Line(target, "=", self.node(step.after, run))),))
                     continue
                 caption = f"({step.number})" if step.number else ""
-                printed = Row(Line(target, "=", self.node(step.before, run)), caption)
-                running = Row(Line(None, "=", self.node(step.after, run)), note=step.reason)
-                yield Formulas((printed, running))
+                sides = (step.before, floating.shortened(step.after))
+                forms = dict.fromkeys(self.node(side, run) for side in sides)
+                lines = [Line(None if n else target, "=", form) for n, form in enumerate(forms)]
+                rows = [Row(line, "" if n else caption) for n, line in enumerate(lines)]
+                yield Formulas((*rows[:-1], replace(rows[-1], note=step.reason)))
         rules = dict.fromkeys(words for step in steps for words in step.conditions)
+        yield Sentence(floating.RULES)
         yield from map(Sentence, rules)
 
     def differences(self, run: Run | None) -> Iterator[Item]:

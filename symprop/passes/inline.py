@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from string import ascii_letters
 
 from sympy import Expr, Mul, S, Symbol
 
@@ -18,7 +19,7 @@ from symprop.equation import Equation
 from symprop.passes.algebra import tidy
 from symprop.passes.cost import cost
 from symprop.passes.reuse import Available, in_stored_values
-from symprop.passes.rewrite import Draft, bind, is_settled, stored_values
+from symprop.passes.rewrite import Draft, bind, free_name, is_settled, stored_values
 from symprop.program import Program
 from symprop.tensor import Tensor, accesses, indices, label_of, subscripts_of
 
@@ -148,12 +149,17 @@ def hoist(program: Program, kept: frozenset[Symbol]) -> Program:
     for label in _candidates(program, kept):
         definitions = draft.definitions(label)
         if len(definitions) == 1 and definitions[0][1].over:
-            rests += _hoisted(program, draft, definitions[0], available)
+            taken = tuple(tensor.name for tensor in rests)
+            rests += _hoisted(program, draft, definitions[0], available, taken)
     return draft.freeze(new=rests)
 
 
 def _hoisted(
-    program: Program, draft: Draft, defined: tuple[int, Equation], available: Available
+    program: Program,
+    draft: Draft,
+    defined: tuple[int, Equation],
+    available: Available,
+    taken: tuple[str, ...],
 ) -> list[Tensor]:
     slot, definition = defined
     factors = Mul.make_args(definition.value)
@@ -162,8 +168,9 @@ def _hoisted(
     tensor = program.by_label[definition.label]
     summed = replace(definition, value=definition.value / common)
     known = _same_sum(draft, slot, program, summed)
-    rest = known or Tensor(f"u_{tensor.name}", tensor.axes)
-    if common == 1 or not uses or (known is None and rest.label in program.by_label):
+    name = free_name(program, f"u{tensor.name.lstrip(ascii_letters)}", taken)
+    rest = known or Tensor(name, tensor.axes)
+    if common == 1 or not uses:
         return []
     left = rest[subscripts_of(definition.target)]
     summed = replace(summed, target=left)

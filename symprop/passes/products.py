@@ -176,7 +176,8 @@ PRODUCTS = (
     Rule(
         "exponential of a product",
         "exp(u·v), erfc(u·v)",
-        "the same with u·v in two parts, multiplied by what else is to be before it underflows",
+        "the same with u·v in two parts, multiplied by what else is to be before it underflows; 0 "
+        "for u·v < −10⁶, where exp(u·v) is 0 beside any other number",
         "large u·v: its rounding is an error of as many ulp as u·v is large",
         _exact_product,
         "edge",

@@ -346,7 +346,8 @@ def _horner(found: Series, element: Expr) -> tuple[Expr, Expr] | None:
 NEAR_ZERO = Rule(
     "series at 0",
     "(exp(u) − 1)/u, 1 − cos(u), what else is 0/0 or cancels at u = 0",
-    "its Taylor polynomial for |u| < r, with all digits of float64, r from 1/8 to 1",
+    "its Taylor polynomial for |u| < r, with as many terms as all digits of float64 need, where r "
+    "is 1, or as small as 1/8 if more than 18 were needed",
     "u near 0: 0/0, or a difference of terms that are larger than it",
     near_zero,
     "stored",

@@ -7,7 +7,7 @@ from typing import Any
 
 from sympy import Add, Expr, Idx, Indexed, Integer, Mul, Pow, Rational, Symbol
 
-from symprop.formula import Largest, Rate, Through, Total, free_indices
+from symprop.formula import Beginning, Largest, Rate, Through, Total, free_indices
 from symprop.passes.functions import Written
 from symprop.primitives import (
     Absolute,
@@ -29,6 +29,7 @@ from symprop.printers.structure import (
     Case,
     Compare,
     Differential,
+    Dots,
     Fraction,
     Magnitude,
     Minus,
@@ -200,6 +201,8 @@ class Arrange:
             return self.rate(value)
         if isinstance(value, Written):
             return self(value.meaning)
+        if isinstance(value, Beginning):
+            return plus((*map(self, value.args), Dots()))
         arguments = [self(a) for a in value.args if isinstance(a, Expr)]
         if isinstance(value, Select):
             return self._case(value)
