@@ -9,6 +9,7 @@ import pytest
 from symprop import Dense, Network, prediction, target
 from symprop.derive import Derivation, Step
 from symprop.derive.activation import function
+from symprop.derive.floating import polynomials
 from symprop.derive.groups import Run
 from symprop.derive.verify import BACKEND_TOLERANCE, TOLERANCE, Checker
 from symprop.equation import Equation
@@ -16,7 +17,19 @@ from symprop.errors import DerivationError
 from symprop.formula import Rate, Total
 from symprop.printers.structure import Access, Minus, Node, Plus, Product, Transposed
 from symprop.tensor import subscripts_of
-from sympy import Add, Expr, Heaviside, Indexed, IndexedBase, Integer, Symbol, log, tanh
+from sympy import (
+    Add,
+    Expr,
+    Heaviside,
+    Indexed,
+    IndexedBase,
+    Integer,
+    Rational,
+    Symbol,
+    log,
+    sinh,
+    tanh,
+)
 
 z = Symbol("z")
 NETWORKS = {
@@ -232,6 +245,18 @@ def test_activation_beside_the_recursion_is_checked(
     monkeypatch.setattr("symprop.derive.verify.function", wrong)
     with pytest.raises(DerivationError, match="activation does not hold"):
         derivation.verify(points=1)
+
+
+def test_a_polynomial_in_place_of_a_series_holds_to_the_digits_of_float64() -> None:
+    z = Symbol("z")
+    derivation = Network([Dense(1, z / sinh(z))], inputs=1, loss="mse").derive("summary")
+    derivation.verify()
+    series = next(s for s in derivation.steps if polynomials(s.after))
+    (polynomial,) = polynomials(series.after)
+    wrong = series.after.xreplace({polynomial: polynomial + Rational(1, 10**14)})
+    steps = (replace(s, after=wrong) if s is series else s for s in derivation.steps)
+    with pytest.raises(DerivationError, match="floating point does not hold"):
+        replace(derivation, steps=tuple(steps)).verify()
 
 
 def test_missing_gradient_is_seen(derivation: Derivation) -> None:
