@@ -18,16 +18,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from sympy import Add, Expr, Float, Idx, Integer, Pow, Rational, Symbol, cancel, exp, fraction, log
+from sympy import Add, Expr, Float, Idx, Integer, Pow, Symbol, cancel, exp, fraction, log
 
 from symprop.equation import Equation
+from symprop.passes.powers import HALF
 from symprop.passes.rewrite import bind, free_name, replaced, stored_value
 from symprop.passes.rule import Rule
 from symprop.primitives import Greater, Minimum, Select
 from symprop.program import Program
 from symprop.tensor import Tensor, accesses, extent, indices, label_of, subscripts_of
 
-HALF = Rational(1, 2)
 LOWEST = -Float("3e38")
 """Below every exponent: what the largest of no other class is, in float32 too."""
 

@@ -37,6 +37,7 @@ from sympy.codegen.cfunctions import expm1, log1p
 
 from symprop.passes.algebra import LARGEST
 from symprop.passes.cost import parts_of
+from symprop.passes.powers import HALF
 from symprop.passes.rewrite import Stored, computed
 from symprop.passes.rule import Rule
 from symprop.primitives import Absolute, Greater, Select
@@ -48,7 +49,6 @@ RADII = tuple(Fraction(1, 1 << n) for n in range(4))
 LONGEST = 18
 """More coefficients than that are not worth a larger radius."""
 ULP = Fraction(1, 1 << 54)
-HALF = Rational(1, 2)
 
 
 class _NoSeriesError(Exception):
