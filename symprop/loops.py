@@ -88,14 +88,14 @@ def flattened(nest: Nest, program: Program) -> Nest | None:
             return None
     if any(nest.depth(s) < len(nest.loops) or s.reduce == "max" for s in nest.statements):
         return None
-    numbers = {i for s in nest.statements for i in indices(s.value.xreplace(names))} - {one}
-    if numbers or len(names) < 1:
+    values = [s.value.xreplace(names) for s in nest.statements]
+    if not names or any(set(indices(value)) - {one} for value in values):
         return None
     return Nest(
         (one,),
         tuple(
-            replace(s, target=s.target.xreplace(names), value=s.value.xreplace(names), loops=(one,))
-            for s in nest.statements
+            replace(s, target=s.target.xreplace(names), value=value, loops=(one,))
+            for s, value in zip(nest.statements, values, strict=True)
         ),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from sympy import Expr, Idx, Indexed, Symbol
@@ -162,7 +162,7 @@ def _check_names(program: Program) -> None:
         raise DeclarationError(
             f"two different tensors are called {', '.join(twice)}; give each its own name"
         )
-    clash = {str(size) for size in program.sizes} & {str(label) for label in program.by_label}
+    clash = {size.name for size in program.sizes} & {label.name for label in program.by_label}
     if clash:
         raise DeclarationError(f"{min(clash)} is both a tensor and a size; rename the tensor")
 
@@ -176,15 +176,23 @@ def _check_equation(program: Program, equation: Equation) -> None:
                     f"{equation}: {access} is not a tensor of the program{_at(equation)}; "
                     f"there are {[str(label) for label in program.by_label]}"
                 )
-            continue
-        subscripts = subscripts_of(access)
-        if len(subscripts) != len(tensor.axes):
-            raise ShapeError(
-                f"{equation}: {tensor.name} has {len(tensor.axes)} axes but {len(subscripts)} "
-                f"subscripts{_at(equation)}"
-            )
-        for axis, subscript in zip(tensor.axes, subscripts, strict=True):
-            _check_bounds(equation, tensor, axis, subscript, subscript in program.sequential)
+        else:
+            _check_access(equation, access, tensor, program.sequential)
+
+
+@lru_cache(maxsize=65536)
+def _check_access(
+    equation: Equation, access: Expr, tensor: Tensor, sequential: frozenset[Idx]
+) -> None:
+    """Refuse wrong subscripts; kept, for passes leave most equations as they are."""
+    subscripts = subscripts_of(access)
+    if len(subscripts) != len(tensor.axes):
+        raise ShapeError(
+            f"{equation}: {tensor.name} has {len(tensor.axes)} axes but {len(subscripts)} "
+            f"subscripts{_at(equation)}"
+        )
+    for axis, subscript in zip(tensor.axes, subscripts, strict=True):
+        _check_bounds(equation, tensor, axis, subscript, subscript in sequential)
 
 
 def _check_order(equation: Equation, step: Idx | None) -> None:

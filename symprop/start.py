@@ -19,8 +19,9 @@ STATES = ("state", "counter", "scheduled")
 
 def trained(network: Network, optimizer: Optimizer) -> tuple[Tensor, ...]:
     """What training changes: parameters and states."""
-    steps = network.statistics + network.update(optimizer)
-    return (*network.parameters, *(t for t in steps.tensors if t.role in STATES))
+    steps = network.statistics, network.update(optimizer)
+    states = (t for program in steps for t in program.tensors if t.role in STATES)
+    return (*network.parameters, *dict.fromkeys(states))
 
 
 def start_values(

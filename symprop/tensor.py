@@ -128,7 +128,12 @@ def accesses(value: Expr) -> tuple[Expr, ...]:
     """The elements that a value reads, each once, by name: ``Indexed`` and plain symbols, none
     inside a subscript.
     """
-    return tuple(sorted(set(_walk_accesses(value)), key=str))
+    return tuple(sorted(set(_walk_accesses(value)), key=_text))
+
+
+@lru_cache(maxsize=65536)
+def _text(access: Expr) -> str:
+    return str(access)
 
 
 def _walk_accesses(value: Expr) -> Iterator[Expr]:

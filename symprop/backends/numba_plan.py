@@ -64,9 +64,10 @@ def unsafe(program: Program) -> tuple[Subscript, ...]:
             for axis, subscript in zip(
                 tensor.axes if tensor else (), subscripts_of(access), strict=True
             ):
+                if not tensor or isinstance(subscript, Idx):
+                    continue
                 bounds = subscript_bounds(subscript)
-                known = bounds and all(bound.is_Integer for bound in bounds)
-                if tensor and not isinstance(subscript, Idx) and not known:
+                if not bounds or not all(bound.is_Integer for bound in bounds):
                     found[Subscript(tensor, axis, subscript, str(access))] = None
     return tuple(found)
 

@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from string import ascii_letters
 
-from sympy import Expr, Mul, S, Symbol
+from sympy import Expr, Mul, Symbol
 
-from symprop.adjoint import partial
+from symprop.adjoint import at_zero, partial
 from symprop.equation import Equation
 from symprop.passes.algebra import tidy
 from symprop.passes.cost import cost
@@ -105,7 +105,7 @@ def use_of(label: Symbol, equation: Equation, slot: int = 0) -> Use | None:
     slope = partial(equation.value, found[0])
     if found[0] in accesses(slope):
         return None
-    return Use(slot, equation, found[0], slope, equation.value.xreplace({found[0]: S.Zero}))
+    return Use(slot, equation, found[0], slope, at_zero(equation.value, found[0]))
 
 
 def is_free(use: Use, definitions: tuple[Equation, ...]) -> bool:

@@ -43,9 +43,9 @@ def opened(value: Expr, stored: Mapping[Symbol, Stored]) -> Expr:
 def _reopened(value: Expr, stored: Mapping[Symbol, Stored]) -> Expr:
     """eᵘ·e^na as eᵘ·wⁿ, where a = log w is stored."""
     changed = {}
-    for product in sorted(value.atoms(Mul), key=str):
-        powers = [part for part in product.args if isinstance(part, exp)]
-        for power in powers if len(powers) > 1 else ():
+    powers = {p: [part for part in p.args if isinstance(part, exp)] for p in value.atoms(Mul)}
+    for product in sorted((p for p in powers if len(powers[p]) > 1), key=str):
+        for power in powers[product]:
             number, access = power.args[0].as_coeff_Mul()
             inner = computed(access, stored)
             if isinstance(inner, log) and number.is_Integer:

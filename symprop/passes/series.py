@@ -204,7 +204,10 @@ def near_zero(value: Expr, stored: Mapping[Symbol, Stored]) -> Expr:
     read = [access for access in dict.fromkeys(accesses(value)) if not access.is_integer]
     short = {access: Symbol(f"x{number}") for number, access in enumerate(read)}
     opened = {short[a]: v.xreplace(short) for a, v in _opened(frozenset(read), stored).items()}
-    found = _near_zero(value.xreplace(short), tuple(sorted(opened.items(), key=str)))
+    plain = value.xreplace(short)
+    found = _near_zero(plain, tuple(sorted(opened.items(), key=str)))
+    if found == plain:
+        return value
     return found.xreplace({symbol: access for access, symbol in short.items()})
 
 
