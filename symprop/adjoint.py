@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from itertools import groupby
 
-from sympy import Expr, Integer, S, Symbol
+from sympy import Expr, Integer, Symbol
 
 from symprop.equation import Equation, Recurrence, flat
 from symprop.errors import DerivationError
@@ -33,30 +33,12 @@ Cotangent = Callable[[Expr], Expr | None]
 
 def partial(value: Expr, access: Expr) -> Expr:
     """∂value/∂access, every other element held fixed."""
-    return _in_symbols(_slope, value, access)
-
-
-def at_zero(value: Expr, access: Expr) -> Expr:
-    """A value where an element is 0."""
-    return _in_symbols(_at_zero, value, access)
-
-
-def _in_symbols(function: Callable[[Expr], Expr], value: Expr, access: Expr) -> Expr:
-    """A function of a value with elements as plain symbols, so that equal layers need it once."""
-    others = (a for a in accesses(value) if a != access and not a.is_integer)
-    names = {access: ELEMENT, **{other: Symbol(f"x{n}") for n, other in enumerate(others)}}
-    found = function(value.xreplace(names))
-    return found.xreplace({symbol: element for element, symbol in names.items()})
+    return _slope(value.xreplace({access: ELEMENT})).xreplace({ELEMENT: access})
 
 
 @lru_cache(maxsize=16384)
 def _slope(value: Expr) -> Expr:
     return value.diff(ELEMENT)
-
-
-@lru_cache(maxsize=16384)
-def _at_zero(value: Expr) -> Expr:
-    return value.xreplace({ELEMENT: S.Zero})
 
 
 def adjoint(

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from string import ascii_letters
 
-from sympy import Expr, Mul, Symbol
+from sympy import Expr, Mul, S, Symbol
 
-from symprop.adjoint import at_zero, partial
+from symprop.adjoint import ELEMENT
 from symprop.equation import Equation
 from symprop.passes.algebra import tidy
 from symprop.passes.cost import cost
@@ -102,10 +103,24 @@ def use_of(label: Symbol, equation: Equation, slot: int = 0) -> Use | None:
     found = [access for access in accesses(equation.value) if label_of(access) == label]
     if len(found) != 1 or equation.reduce == "max" or equation.label == label:
         return None
-    slope = partial(equation.value, found[0])
-    if found[0] in accesses(slope):
-        return None
-    return Use(slot, equation, found[0], slope, at_zero(equation.value, found[0]))
+    slope, rest = _slope_and_rest(equation.value, found[0])
+    return None if found[0] in accesses(slope) else Use(slot, equation, found[0], slope, rest)
+
+
+def _slope_and_rest(value: Expr, access: Expr) -> tuple[Expr, Expr]:
+    """The derivative by an element, and the value where that is 0; with elements as plain symbols,
+    so that equal layers need it once.
+    """
+    others = (a for a in accesses(value) if a != access and not a.is_integer)
+    names = {access: ELEMENT, **{other: Symbol(f"x{n}") for n, other in enumerate(others)}}
+    slope, rest = _plain_slope_and_rest(value.xreplace(names))
+    back = {symbol: element for element, symbol in names.items()}
+    return slope.xreplace(back), rest.xreplace(back)
+
+
+@lru_cache(maxsize=16384)
+def _plain_slope_and_rest(value: Expr) -> tuple[Expr, Expr]:
+    return value.diff(ELEMENT), value.xreplace({ELEMENT: S.Zero})
 
 
 def is_free(use: Use, definitions: tuple[Equation, ...]) -> bool:
@@ -145,7 +160,7 @@ def hoist(program: Program, kept: frozenset[Symbol]) -> Program:
 
     ȳ[t] += C[t] · A over k,  x̄[s] += B · ȳ[t]   →   u[t] += A over k,  x̄[s] += B · C[t] · u[t]
     """
-    draft, available, rests = Draft(program), stored_values(program), []
+    draft, available, rests = Draft(program), stored_values(program), list[Tensor]()
     for label in _candidates(program, kept):
         definitions = draft.definitions(label)
         if len(definitions) == 1 and definitions[0][1].over:
