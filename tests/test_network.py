@@ -206,3 +206,22 @@ def test_updates_read_the_gradients_and_write_the_parameters():
 def test_bias_is_true_or_false():
     with pytest.raises(ArgumentTypeError, match="Dense: bias: expected True or False, got 'yes'"):
         Dense(4, bias="yes")
+
+
+def test_the_update_of_an_optimizer_is_written_once():
+    net = Network([Dense(1)], inputs=1, loss="mse")
+    assert net.update("adam") is net.update(Adam())
+    assert net.update(Adam(0.1)) is net.update(Adam(0.1)) is not net.update(Adam())
+
+
+def test_the_update_of_a_users_own_optimizer_is_written_each_time():
+    class Own:
+        rate = 1
+
+        def update(self, scope, parameters, gradients):
+            for w, g in zip(parameters, gradients, strict=True):
+                scope.define(w[w.axes], w[w.axes] - self.rate * g[g.axes], reduce="set")
+
+    net, own = Network([Dense(1)], inputs=1, loss="mse"), Own()
+    before, own.rate = net.update(own), 2
+    assert net.update(own) != before
