@@ -55,6 +55,7 @@ from symprop.primitives import (
     Sign,
 )
 from symprop.scope import Scope
+from symprop.smooth import smooth
 from symprop.tensor import Tensor
 
 ARGUMENT = Symbol("z", real=True)
@@ -256,7 +257,8 @@ LOWERED: tuple[type, ...] = (
 def scalar_function(expression: Expr, symbols: dict[Symbol, Expr], what: str) -> Expr:
     """A user's expression in the functions that symprop computes, its symbols replaced.
 
-    Kinked functions become the primitives, decimal numbers the rationals that they are written as.
+    Kinked functions become the primitives, or smooth where their kinks cancel, decimal numbers the
+    rationals that they are written as.
 
     Raises DeclarationError naming the node that cannot be computed.
     """
@@ -271,7 +273,7 @@ def scalar_function(expression: Expr, symbols: dict[Symbol, Expr], what: str) ->
             f"{what} {expression}: expected a number for every argument, got "
             f"{type(result).__name__}"
         )
-    return result
+    return smooth(result)
 
 
 def _translate(node: Any, what: str) -> Any:

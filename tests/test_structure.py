@@ -19,7 +19,7 @@ TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
 LEVELS = (
     ("errors", "loaded"),
     ("printable", "mnist"),
-    ("primitives", "settings", "arguments"),
+    ("primitives", "smooth", "settings", "arguments"),
     ("tensor", "formula"),
     ("equation",),
     ("program",),
