@@ -20,6 +20,7 @@ from symprop.errors import DerivationError
 from symprop.lowering import Lowering
 from symprop.passes import lower, simplify_gradients
 from symprop.passes.others import OTHERS, complement
+from symprop.passes.relative import RELATIVE
 from symprop.passes.rule import Rule
 from symprop.passes.saturation import SATURATED_TANGENT
 from symprop.passes.stabilize import EXACT_SLOPES, RULES, changes, stabilize
@@ -87,6 +88,11 @@ WITNESSES: dict[str, tuple[Any, dict[str, float], float]] = {
     ),
     "logarithm of a tail": (lambda z, w, y: log(erfc(z)), {"z": 40.0}, -1604.26155665327356),
     "logarithm of a quotient": (lambda z, w, y: log(w * exp(z)), {"z": 800.0, "w": 1.0}, 800.0),
+    "logarithm of a product": (
+        lambda z, w, y: log(w * (1 + exp(z))),
+        {"z": 800.0, "w": 1.0},
+        800.0,
+    ),
     "log cosh": (lambda z, w, y: log(sympy.cosh(z)), {"z": 1e-6}, 4.999999999999167e-13),
     "logarithm of a softplus": (lambda z, w, y: log(log(1 + exp(z))), {"z": -900.0}, -900.0),
     "logarithm of a sum of exponentials": (
@@ -98,6 +104,11 @@ WITNESSES: dict[str, tuple[Any, dict[str, float], float]] = {
         lambda z, w, y: log(exp(z) - 1),
         {"z": 900.0},
         900.0,
+    ),
+    "slope of the logarithm of a softplus": (
+        lambda z, w, y: 1 / ((1 + exp(-z)) * log(1 + exp(z))),
+        {"z": -900.0},
+        1.0,
     ),
     "log1p": (lambda z, w, y: log(1 + z), {"z": 1e-18}, 1e-18),
     "tanh of a logarithm": (
@@ -152,6 +163,11 @@ WITNESSES: dict[str, tuple[Any, dict[str, float], float]] = {
         {"z": -1e9},
         -float(np.arcsinh(1e9)),
     ),
+    "inverse hyperbolic sine of an exponential": (
+        lambda z, w, y: sympy.asinh(exp(z)),
+        {"z": 800.0},
+        800.0 + np.log(2),
+    ),
     "root less a number": (lambda z, w, y: sqrt(1 + z**2) - 1, {"z": 1e-9}, 5e-19),
     "quotient of polynomials": (lambda z, w, y: z**2 / (1 + z**2), {"z": 1e200}, 1.0),
     "softplus less its argument": (
@@ -184,6 +200,7 @@ WITNESSES: dict[str, tuple[Any, dict[str, float], float]] = {
         {"z": 0.0, "y": 3.0},
         -3.0,
     ),
+    "cancelled power": (lambda z, w, y: z * (1 - w / sqrt(z)), {"z": 0.0, "w": 1.0}, 0.0),
     "difference of a quotient": (
         lambda z, w, y: 1 - y / z,
         {"z": np.nextafter(1.1, 2), "y": 1.1},
@@ -202,6 +219,7 @@ INSTEAD = {
     "tanh from exponentials": ("exponentials by sign", "ratio of exponentials"),
     "tanh of a logarithm": ("rest of a tangent",),
     "inverse hyperbolic sine": ("sum with a root",),
+    "logarithm of a root": ("root of a stored exponential",),
     "quotient of polynomials": ("ratio of exponentials",),
 }
 """Rules that would find something too, if less short."""
@@ -220,6 +238,16 @@ STORED = {
         through_stored(lambda z: 1 / (1 + exp(-z)), lambda a, z: a * (1 - a)),
         {"z": 50.0},
         float(np.exp(-50.0)),
+    ),
+    "root of a stored exponential": (
+        through_stored(exp, lambda a, z: sqrt(a)),
+        {"z": -1000.0},
+        float(sympy.exp(-500).n(30)),
+    ),
+    "logarithm of a root": (
+        through_stored(exp, lambda a, z: log(sqrt(a))),
+        {"z": -1000.0},
+        -500.0,
     ),
     "inverse of what is stored": (
         through_stored(lambda z: z - tanh(z), lambda a, z: z - a),
@@ -262,7 +290,7 @@ def test_rule_gives_what_is_lost_without_it(name: str) -> None:
 
 
 def test_every_rule_has_a_witness_and_a_name_of_its_own() -> None:
-    assert {*WITNESSES, *STORED, "shifted exponentials", OTHERS.name} == set(BY_NAME)
+    assert {*WITNESSES, *STORED, "shifted exponentials", OTHERS.name, RELATIVE.name} == set(BY_NAME)
     assert len(BY_NAME) == len(RULES)
     assert all(rule.range and rule.shape and rule.form for rule in RULES)
 
@@ -393,6 +421,24 @@ def test_slopes_of_typed_forms_keep_their_digits(write: Any, out: float, far: fl
             near = 16 * float(np.finfo(dtype).eps)
             assert float(slope) == pytest.approx(exact, rel=near, abs=1e-37)
         assert last == pytest.approx(far, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("write", "z", "slope"),
+    [
+        (lambda z: 2 * exp(z / 2) - sympy.Rational(3, 2), -60.0, float(np.exp(-30.0))),
+        (lambda z: sympy.asinh(exp(z)), 3e38, 1.0),
+        (lambda z: log(log(1 + exp(z))), -1000.0, 1.0),
+    ],
+)
+def test_slopes_far_out_where_the_stored_value_tells_nothing(
+    write: Any, z: float, slope: float
+) -> None:
+    net = Network([Dense(1, write(ARGUMENT), bias=False)], 1, prediction + 0 * target)
+    for dtype in (np.float32, np.float64):
+        given = {"x": [[z]], "W1": [[1.0]], "y": [[0.0]]}
+        found = numpy.run(lower(net.gradients), given, dtype)["z1′1"].item()
+        assert found == pytest.approx(slope, rel=4 * float(np.finfo(dtype).eps))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -335,7 +335,7 @@ def _everything(derivation: Derivation) -> Program:
     raw, short = derivation.raw, derivation.short
     helpers = tuple(e for e in short.flat if e.label not in raw.by_label)
     running = stabilize(short)
-    helpers += tuple(e for e in running.flat if e.label not in short.by_label)
+    helpers += tuple(e for e in running.flat if e.label not in short.by_label and e.over)
     tensors = tuple(dict.fromkeys((*raw.tensors, *running.tensors)))
     return Program(tensors, (*raw.equations, *helpers), (), raw.facts) + derivation.update
 

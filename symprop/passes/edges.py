@@ -13,14 +13,16 @@ from sympy import (
     Pow,
     Rational,
     apart,
+    cancel,
     exp,
     expand_mul,
     log,
     sqrt,
+    zoo,
 )
-from sympy.codegen.cfunctions import expm1, log1p
+from sympy.codegen.cfunctions import log1p
 
-from symprop.passes.cost import accesses_elements
+from symprop.passes.cost import accesses_elements, is_decay
 from symprop.passes.rule import Rule
 from symprop.primitives import Absolute, Equal, Greater, Indicator, Maximum, Minimum, Select
 from symprop.tensor import accesses
@@ -79,41 +81,10 @@ def _difference_of_quotient(node: Expr) -> Expr:
     return (number * below[0] + above) / below[0] if plain and not above.is_number else node
 
 
-def _common_difference(node: Expr) -> Expr:
-    """(u + v/a)·(1 − e^ca) = (a·u + v)·((1 − e^ca)/a), the last factor −c near a = 0."""
-    if not isinstance(node, Mul):
-        return node
-    for difference in node.args:
-        found = _vanishing(difference)
-        part = None if found is None else _divided(node, found[0])
-        if found is not None and part is not None:
-            a, rate, value = found
-            rest = node / difference / part * expand_mul(part * a)
-            return rest * Select(Greater(SMALL, Absolute(a)), rate, value / a)
-    return node
-
-
-def _vanishing(node: Expr) -> tuple[Expr, Expr, Expr] | None:
-    """a, c and c·a-like difference by expm1, of e^ca − 1; a, −c, … of 1 − e^ca."""
-    if isinstance(node, Add) and len(node.args) == 2 and abs(node.args[0]) == 1:
-        sign, power = -node.args[0], node.args[1] * -node.args[0]
-        rate, a = power.args[0].as_coeff_Mul() if isinstance(power, exp) else (Integer(0), node)
-        if a.is_Symbol or a.is_Indexed:
-            return a, sign * rate, sign * expm1(power.args[0])
-    return None
-
-
-def _divided(product: Mul, a: Expr) -> Expr | None:
-    """The factor that is divided by a: 1/a itself, or a sum with such a term."""
-    for part in product.args:
-        terms = part.args if isinstance(part, Add) else (part,)
-        if any(1 / a in Mul.make_args(term) for term in terms):
-            return part
-    return None
-
-
 def _entropy(node: Expr, _targets: Elements = frozenset()) -> Expr:
     """u · log v = 0 where u = 0, even if v = 0 there; so is u · (log(u·v) + w)."""
+    if isinstance(node, Select) and node.args[:2] == node.args[-1].args[:2]:
+        return node.args[-1]  # a guard that stands there already
     if not isinstance(node, Mul):
         return node
     logarithms = [p for p in node.args if isinstance(p, (log, log1p)) and accesses(p)]
@@ -141,20 +112,59 @@ def _switched_off(node: Expr, _targets: Elements = frozenset()) -> Expr:
 def _of_factors(total: Expr) -> set[Expr]:
     """The elements that are factors in a logarithm of a sum: u of log(u·v) + w."""
     terms = total.args if isinstance(total, Add) else ()
-    logarithms = (term.as_coeff_Mul()[1] for term in terms)
-    found = (Mul.make_args(part.args[0]) for part in logarithms if isinstance(part, log))
+    logarithms = (p for term in terms for p in Mul.make_args(term) if isinstance(p, log))
+    found = (Mul.make_args(branch) for p in logarithms for branch in _branches(p.args[0]))
     return {p for parts in found for p in parts if p.is_Symbol or p.is_Indexed}
 
 
+def _branches(value: Expr) -> tuple[Expr, ...]:
+    return value.args[1:] if isinstance(value, Select) else (value,)
+
+
 def _absent(node: Expr, targets: Elements = frozenset()) -> Expr:
-    """y/p = 0 where y = 0, even if p = 0 there: that of y·log p, which is 0 for every p."""
-    if not isinstance(node, Mul) or not any(_below(node)):
+    """y/p = 0 where y = 0, even if p = 0 there: that of y·log p, which is 0 for every p.
+
+    So is (p − y)/p = 1, (p − y)²/(p + y) = p, where p stands on both sides of the bar.
+    """
+    if not isinstance(node, Mul) or not any(map(_is_infinite, node.args)):
         return node
-    weight = Mul(*(p for p in node.args if not isinstance(p, Pow) and accesses_elements(p)))
-    read = _elements(weight)
-    if weight == 1 or not read <= targets or weight.has(Function):
+    weight = Mul(*(p for p in node.args if not _is_infinite(p) and _is_of(p, targets)))
+    if weight != 1:
+        return Select(Equal(weight, 0), 0, node)
+    part = Mul(*(p for p in node.args if not p.has(Function)))
+    read = _elements(part)
+    if len(read) != 2 or len(read & targets) != 1:
         return node
-    return Select(Equal(weight, 0), 0, node)
+    (y,), (p,) = read & targets, read - targets
+    left = part.xreplace({y: Integer(0)})
+    left = cancel(left) if left.is_rational_function(p) else left
+    below = Mul(*(factor.base for factor in Mul.make_args(part) if _is_below(factor)))
+    vanishes = below.xreplace({y: Integer(0), p: Integer(0)}) == 0
+    if not vanishes or _divides(left) or left.has(zoo):
+        return node
+    return node / part * Select(Equal(y, 0), left, part)
+
+
+def _is_of(part: Expr, targets: Elements) -> bool:
+    """Whether a factor is computed from targets, and by arithmetic only."""
+    return accesses_elements(part) and _elements(part) <= targets and not part.has(Function)
+
+
+def _is_below(part: Expr) -> bool:
+    """Whether a factor has elements, and stands below the fraction bar."""
+    return isinstance(part, Pow) and bool(part.exp.is_negative) and accesses_elements(part)
+
+
+def _is_infinite(part: Expr) -> bool:
+    """Whether a factor may be infinite: a divisor, or an exponential that grows."""
+    return _is_below(part) or any(
+        isinstance(branch, exp) and not is_decay(branch) for branch in _branches(part)
+    )
+
+
+def _divides(value: Expr) -> bool:
+    """Whether elements stand below a fraction bar."""
+    return any(map(_is_below, value.atoms(Pow)))
 
 
 def _corner(node: Expr, targets: Elements = frozenset()) -> Expr:
@@ -204,13 +214,6 @@ EDGES = (
         _root,
     ),
     Rule(
-        "common difference",
-        "(u + v/a)·(1 − exp(−a))",
-        "(a·u + v)·((1 − exp(−a))/a), the last factor 1 where |a| < 1e-30",
-        "every a: 1/a overflows where 1 − exp(−a) underflows",
-        _common_difference,
-    ),
-    Rule(
         "difference of a quotient",
         "1 − y/p",
         "(p − y)/p",
@@ -247,8 +250,8 @@ GUARDS = (
     ),
     Rule(
         "absent target",
-        "y/p",
-        "0 where y = 0",
+        "y/p, (p − y)/p, (p − y)²/(p + y)",
+        "0, 1, p where y = 0",
         "y = 0: 0/0 where p = 0 too; y·log(p) is 0 there for every p",
         _absent,
         "edge",

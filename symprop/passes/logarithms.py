@@ -21,12 +21,14 @@ from sympy import (
 )
 from sympy.codegen.cfunctions import expm1, log1p
 
+from symprop.passes.cost import accesses_elements
 from symprop.passes.exponentials import E, quotient_of
 from symprop.passes.functions import decimal
 from symprop.passes.rewrite import Stored, computed
 from symprop.passes.rule import Rule
+from symprop.passes.softplus import SLOPE_OF_SOFTPLUS, SOFTPLUS_LESS_ARGUMENT, softplus_of
 from symprop.passes.tails import of_tail
-from symprop.primitives import Absolute, Greater, Maximum, Select
+from symprop.primitives import Absolute, Equal, Greater, Maximum, Select
 from symprop.tensor import accesses
 
 
@@ -37,7 +39,21 @@ def opened(value: Expr, stored: Mapping[Symbol, Stored]) -> Expr:
         argument = _opened(logarithm.args[0], stored)
         if _gains(argument) and not _gains(logarithm.args[0]):
             changed[logarithm] = log(argument)
-    return value.xreplace(changed) if changed else value
+    if not changed:
+        return value
+    kept = {product: _weighted(product, changed) for product in value.atoms(Mul)}
+    return value.xreplace({p: new for p, new in kept.items() if new != p}).xreplace(changed)
+
+
+def _weighted(product: Mul, changed: Mapping[Expr, Expr]) -> Expr:
+    """u·log(u/(u + v)) as 0 where u = 0: opened, the logarithm is not a number there if v = 0."""
+    for logarithm in product.args:
+        if logarithm in changed and any(map(accesses_elements, logarithm.args[0].atoms(Add))):
+            read = {*accesses(logarithm)}
+            weight = next((part for part in product.args if part in read), None)
+            if weight is not None:
+                return Select(Equal(weight, 0), 0, product)
+    return product
 
 
 def _reopened(value: Expr, stored: Mapping[Symbol, Stored]) -> Expr:
@@ -73,7 +89,7 @@ def _is_open(value: Expr) -> bool:
 def _gains(argument: Expr) -> bool:
     """Whether a rule finds something in the logarithm of an argument."""
     logarithm = log(argument, evaluate=False)
-    rules = (_of_quotient, _of_softplus, of_tail, _log_cosh, _of_difference)
+    rules = (_of_quotient, _apart, _of_softplus, of_tail, _log_cosh, _of_difference)
     return any(rule(logarithm) != logarithm for rule in rules)
 
 
@@ -91,7 +107,7 @@ def _of_quotient(node: Expr) -> Expr:
         return _of_product(node, argument)
     above, below = Poly(found.above, E), Poly(found.below, E)
     if not (_positive(above) and _positive(below)):
-        return node
+        return _of_product(node, argument)
     lowest = min(power for (power,) in above.monoms())
     if above.length() == 1 and lowest == below.degree():
         return -log(found.written((found.below / found.above).expand()))
@@ -109,9 +125,33 @@ def _of_product(node: Expr, argument: Expr) -> Expr:
     exponents = [part.args[0] for part in parts if isinstance(part, exp)]
     if not exponents:
         return node
-    rest = Mul(*(part for part in parts if not isinstance(part, exp)))
-    below = all(isinstance(p, Pow) and p.exp.is_negative for p in Mul.make_args(rest))
-    return Add(*exponents) + (-log(1 / rest) if below else log(rest))
+    return Add(*exponents) + _log(Mul(*(part for part in parts if not isinstance(part, exp))))
+
+
+def _log(rest: Expr) -> Expr:
+    """log v, as −log(1/v) where v divides only: 1/v overflows where v is subnormal."""
+    parts = rest.as_coeff_Mul()[1]
+    below = all(isinstance(p, Pow) and p.exp.is_negative for p in Mul.make_args(parts))
+    return -log(1 / rest) if below else log(rest)
+
+
+def _apart(node: Expr) -> Expr:
+    """log((1 + eᵘ)ⁿ·w) = n·log(1 + eᵘ) + log w: sums of exponentials are positive."""
+    parts = Mul.make_args(node.args[0]) if isinstance(node, log) else ()
+    sums = [part.as_base_exp() for part in parts if len(parts) > 1 and _is_sum(part)]
+    rest = Mul(*(part for part in parts if not _is_sum(part)))
+    if not sums or not accesses_elements(rest):
+        return node
+    return Add(*(power * log(base) for base, power in sums), _log(rest))
+
+
+def _is_sum(part: Expr) -> bool:
+    """Whether a factor is a power of a sum of exponentials, or of the logarithm of one."""
+    base, power = part.as_base_exp()
+    logarithm = log(base, evaluate=False)
+    return power.is_Rational and any(
+        rule(logarithm) != logarithm for rule in (_of_softplus, _of_sum)
+    )
 
 
 def _log_cosh(node: Expr) -> Expr:
@@ -197,19 +237,6 @@ def _near(node: Expr, total: Expr, number: Expr) -> Expr | None:
     return Select(Greater(1, u), near, node.xreplace({u: Maximum(u, 1)}))
 
 
-def _less_argument(node: Expr) -> Expr:
-    """c·u − c·log(1 + eᵘ) = −c·log(1 + e^−u), in a sum."""
-    for term in node.args if isinstance(node, Add) else ():
-        factor, function = term.as_coeff_Mul()
-        argument = _argument(function)
-        if not isinstance(argument, Add) or len(argument.args) != 2 or argument.args[0] != 1:
-            continue
-        u = _exponent(argument.args[1])
-        if u is not None and -factor * u in node.args:
-            return node - term + factor * u + factor * log(1 + exp(-u))
-    return node
-
-
 def _exponent(term: Expr) -> Expr | None:
     if isinstance(term, exp):
         return term.args[0]
@@ -238,13 +265,8 @@ def _of_difference(node: Expr) -> Expr:
 def _of_softplus(node: Expr) -> Expr:
     """log log(1 + eᵘ) = u for u < −40: the rest, eᵘ/2, is below every ulp."""
     argument = _argument(node)
-    if not isinstance(argument, log) or not isinstance(argument.args[0], Add):
-        return node
-    one, *others = argument.args[0].args
-    if one != 1 or len(others) != 1 or not isinstance(others[0], exp):
-        return node
-    u = others[0].args[0]
-    return Select(Greater(-40, u), u, log(_of_sum(argument)))
+    u = None if argument is None else softplus_of(argument)
+    return node if u is None else Select(Greater(-40, u), u, log(_of_sum(argument)))
 
 
 def _log1p(node: Expr) -> Expr:
@@ -323,6 +345,13 @@ LOGARITHMS = (
         _of_quotient,
     ),
     Rule(
+        "logarithm of a product",
+        "log(v·(1 + exp(u))), log(v/log(1 + exp(u)))",
+        "log(v) + log(1 + exp(u)), log(v) − log(log(1 + exp(u)))",
+        "every u: exp(u) overflows for u > 709 (88 in float32), or the quotient does",
+        _apart,
+    ),
+    Rule(
         "log cosh",
         "log(cosh(u)), log(1 − tanh²(u)) = −2·log(cosh(u))",
         "|u| + log1p(exp(−2|u|)) − log(2); for |u| < 1 log1p(s²/(2 + 2s)), s = expm1(|u|)",
@@ -336,13 +365,8 @@ LOGARITHMS = (
         "every u: log(1 + exp(u)) underflows for u < −745 (−103 in float32)",
         _of_softplus,
     ),
-    Rule(
-        "softplus less its argument",
-        "log(1 + exp(u)) − u",
-        "log(1 + exp(−u))",
-        "every u: the difference cancels for large u",
-        _less_argument,
-    ),
+    SLOPE_OF_SOFTPLUS,
+    SOFTPLUS_LESS_ARGUMENT,
     Rule(
         "logarithm of a sum of exponentials",
         "log(1 + exp(u)), log(exp(u) + exp(v))",

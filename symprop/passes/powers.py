@@ -58,11 +58,13 @@ def _scaled(total: Expr) -> tuple[Expr, Expr] | None:
 
 
 def _largest(unit: Expr, low: Expr, high: Expr) -> Expr:
-    """high·u for u ≥ 0, low·u for u < 0."""
+    """high·u for u ≥ 0, low·u for u < 0; of c·u, c is a factor outside: c·u may overflow."""
+    number, u = unit.as_coeff_Mul()
+    size, u = abs(number), u * number / abs(number)
     if low == 0:
-        return high * Maximum(unit, 0)
+        return size * high * Maximum(u, 0)
     if high == 0:
-        return -low * Maximum(-unit, 0)
+        return -size * low * Maximum(-u, 0)
     return Select(GreaterEqual(unit, 0), high * unit, low * unit)
 
 
@@ -200,7 +202,36 @@ def _hyperbolic_inverse(node: Expr) -> Expr:
     return node
 
 
+def _of_exponential(node: Expr) -> Expr:
+    """asinh eᵘ = u + log(1 + √(1 + e^−2u)) for u > 0."""
+    if not isinstance(node, asinh) or not isinstance(node.args[0], exp):
+        return node
+    (u,) = node.args[0].args
+    if u.has(Minimum):
+        return node
+    far = u + log(1 + sqrt(1 + exp(-2 * Absolute(u))))
+    return Select(Greater(u, 0), far, asinh(exp(Minimum(u, 0))))
+
+
+def _of_root(value: Expr, _stored: object = ()) -> Expr:
+    """log √u = log(u)/2, for every power that is a fraction."""
+    found = {}
+    for logarithm in value.atoms(log):
+        base, power = logarithm.args[0].as_base_exp()
+        if power.is_Rational and not power.is_Integer and accesses(base):
+            found[logarithm] = power * log(base)
+    return value.xreplace(found) if found else value
+
+
 POWERS = (
+    Rule(
+        "logarithm of a root",
+        "log(√u)",
+        "log(u)/2, where u may be stored",
+        "u > 0: other rules know log(u) where u has underflowed to 0",
+        _of_root,
+        "stored",
+    ),
     Rule(
         "logarithm of many exponentials",
         "log(1 + exp(u) + exp(2u))",
@@ -221,6 +252,13 @@ POWERS = (
         "asinh(u)",
         "every u: the sum cancels for u < 0, and is rounded to 1 near 0",
         _hyperbolic_inverse,
+    ),
+    Rule(
+        "inverse hyperbolic sine of an exponential",
+        "asinh(exp(u))",
+        "u + log(1 + √(1 + exp(−2u))) for u > 0",
+        "every u: exp(u) overflows for u > 709 (88 in float32)",
+        _of_exponential,
     ),
     Rule(
         "logarithm of a polynomial",

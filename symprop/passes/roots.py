@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sympy import Add, Expr, Integer, Mul, Poly, Pow, expand_mul, sqrt
+from sympy import Add, Expr, Integer, Mul, Poly, Pow, Symbol, exp, expand_mul, sqrt
 
 from symprop.passes.cost import accesses_elements
 from symprop.passes.powers import HALF, element_of, is_positive, polynomial_of
+from symprop.passes.rewrite import Stored, computed
 from symprop.passes.rule import Rule
+from symprop.passes.softplus import softplus_of
 from symprop.primitives import Absolute, Greater, Maximum, Minimum, Select, Sign
 from symprop.tensor import accesses
 
@@ -136,6 +138,31 @@ def _sum_with_root(node: Expr) -> Expr:
     return node
 
 
+def of_stored(value: Expr, stored: Mapping[Symbol, Stored]) -> Expr:
+    """aʳ, r a fraction, where a = eᵘ·v is stored, as e^ru·vʳ; a = (1 + eᵘ)ⁿ as (1 + eᵘ)^rn; a =
+    log(1 + eᵘ) as e^ru for u < −40.
+    """
+    found = {}
+    for power in value.atoms(Pow):
+        inner = None if power.exp.is_Integer else computed(power.base, stored)
+        if inner is not None and power.exp.is_Rational:
+            found[power] = _power_of(inner, power, stored)
+    return value.xreplace(found) if found else value
+
+
+def _power_of(inner: Expr, power: Pow, stored: Mapping[Symbol, Stored]) -> Expr:
+    """A power of what is computed from exponentials; of anything else as it was."""
+    u = softplus_of(inner)
+    if u is not None:
+        return Select(Greater(-40, u), exp(power.exp * u), power)
+    parts = [computed(p, stored) or p for p in Mul.make_args(inner)]
+    powers = [part.as_base_exp() for part in parts if not isinstance(part, exp)]
+    if len(powers) == len(parts) and not any(base.has(exp) for base, _ in powers):
+        return power
+    exponents = (power.exp * part.args[0] for part in parts if isinstance(part, exp))
+    return Mul(*(exp(u) for u in exponents), *(base ** (n * power.exp) for base, n in powers))
+
+
 ROOTS = (
     Rule(
         "root less a number",
@@ -171,6 +198,14 @@ ROOTS = (
         "c/(√(u² + c) ∓ u) where the terms have opposite signs",
         "every u: the sum cancels for large |u|",
         _sum_with_root,
+    ),
+    Rule(
+        "root of a stored exponential",
+        "√a, where a = exp(u)·v, a = 1/(1 + exp(u)), a = log(1 + exp(u)) is stored",
+        "exp(u/2)·√v, 1/√(1 + exp(u)), exp(u/2) for u < −40",
+        "every u: a underflows for u < −745 (−103 in float32), √a does not",
+        of_stored,
+        "stored",
     ),
 )
 """The rules for roots."""

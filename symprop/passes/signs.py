@@ -7,7 +7,7 @@ from math import prod
 
 from sympy import Add, Expr, Function, Mul, Pow, cosh, exp, log
 
-from symprop.primitives import KINKED, Absolute, Indicator, Select
+from symprop.primitives import KINKED, Absolute, Indicator, Maximum, Minimum, Select
 
 
 @lru_cache(maxsize=65536)
@@ -28,6 +28,8 @@ def sign_of(value: Expr) -> int | None:
         return _of_power(value)
     if isinstance(value, log):
         return sign_of(value.args[0] - 1)
+    if isinstance(value, (Maximum, Minimum)):
+        return _of_extreme(value)
     if not isinstance(value, (Add, Mul, Select)):
         return None
     signs = [sign_of(part) for part in value.args[isinstance(value, Select) :]]
@@ -38,6 +40,15 @@ def sign_of(value: Expr) -> int | None:
         return prod(known)
     found = set(known) - {0}
     return found.pop() if len(found) == 1 else None if found else 0
+
+
+def _of_extreme(value: Expr) -> int | None:
+    """max(u, v) ≥ 0 where one of them is, ≤ 0 where both are; min(u, v) likewise."""
+    side = 1 if isinstance(value, Maximum) else -1
+    signs = {sign_of(part) for part in value.args}
+    if side in signs or 0 in signs:
+        return side
+    return None if None in signs else -side
 
 
 def _of_number(value: Expr) -> int | None:

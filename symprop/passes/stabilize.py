@@ -14,6 +14,7 @@ from sympy import Add, Expr, Function, Mul, Pow, Symbol, exp, log
 
 from symprop.equation import Equation
 from symprop.passes.algebra import tidy
+from symprop.passes.cancellation import CANCELLATION
 from symprop.passes.cost import overflows
 from symprop.passes.edges import EDGES, GUARDS
 from symprop.passes.exponentials import EXPONENTIALS
@@ -22,6 +23,7 @@ from symprop.passes.logarithms import LESS_NUMBER, LOGARITHMS, OF_POWER
 from symprop.passes.others import OTHERS
 from symprop.passes.powers import POWERS
 from symprop.passes.products import PRODUCTS
+from symprop.passes.relative import RELATIVE
 from symprop.passes.rewrite import Stored, replaced, stored_value
 from symprop.passes.roots import ROOTS
 from symprop.passes.rule import Rule
@@ -53,9 +55,11 @@ def _without_overflow(value: Expr) -> Expr:
 RULES: tuple[Rule, ...] = (
     SHIFT,
     OTHERS,
+    RELATIVE,
     SATURATION,
     INVERSE,
     NEAR_ZERO,
+    *CANCELLATION,
     LESS_NUMBER,
     OF_POWER,
     *TAILS,

@@ -1,0 +1,123 @@
+"""What vanishes in a product and cancels what it is multiplied by: 0·∞ and 0/0 on the way."""
+
+from __future__ import annotations
+
+from sympy import Add, Expr, Integer, Mul, exp, expand_mul, log
+from sympy.codegen.cfunctions import expm1
+
+from symprop.passes.cost import accesses_elements
+from symprop.passes.edges import SMALL
+from symprop.passes.rule import Rule
+from symprop.primitives import Absolute, Greater, Select
+from symprop.tensor import accesses
+
+
+def common_difference(value: Expr, _stored: object = ()) -> Expr:
+    """(u + v/a)·(1 − e^ca) = (a·u + v)·((1 − e^ca)/a), the last factor −c near a = 0.
+
+    So is (1 − e^ca)/aⁿ = a^(1 − n)·((1 − e^ca)/a), n > 1, where aⁿ underflows before a does.
+    """
+    if not value.has(exp) or not value.has(Add):
+        return value
+    value = value.xreplace({total: _factored(total) for total in value.atoms(Add)})
+    changed = {product: _with_quotient(product) for product in value.atoms(Mul)}
+    changed = {product: new for product, new in changed.items() if new != product}
+    return value.xreplace(changed) if changed else value
+
+
+def _factored(total: Add) -> Expr:
+    """v·eᵘ − v = −v·(1 − eᵘ)."""
+    if len(total.args) == 2:
+        for v, other in (total.args, total.args[::-1]):
+            ratio = -other / v
+            if isinstance(ratio, exp) and accesses_elements(v) and not v.has(exp):
+                return v * (1 - ratio)
+    return total
+
+
+def _with_quotient(product: Mul) -> Expr:
+    for difference in product.args:
+        found = _vanishing(difference)
+        left = None if found is None else _times(product / difference, found[0])
+        if found is not None and left is not None:
+            a, rate, value = found
+            return left * Select(Greater(SMALL, Absolute(a)), rate, value / a)
+    return product
+
+
+def _vanishing(node: Expr) -> tuple[Expr, Expr, Expr] | None:
+    """a, c and c·a-like difference by expm1, of e^ca − 1; a, −c, … of 1 − e^ca."""
+    if isinstance(node, Add) and len(node.args) == 2 and abs(node.args[0]) == 1:
+        sign, power = -node.args[0], node.args[1] * -node.args[0]
+        rate, a = power.args[0].as_coeff_Mul() if isinstance(power, exp) else (Integer(0), node)
+        if a.is_Symbol or a.is_Indexed:
+            return a, sign * rate, sign * expm1(power.args[0])
+    return None
+
+
+def _times(product: Expr, a: Expr) -> Expr | None:
+    """A product times a, which it is divided by; None where it is not."""
+    parts = Mul.make_args(product)
+    for part in parts:
+        terms = part.args if isinstance(part, Add) else (part,)
+        if any(_is_lost(term, a) for term in terms):
+            return product / part * Add(*(expand_mul(term * a) for term in terms))
+    return product * a if any(_power(part, a) < -1 for part in parts) else None
+
+
+def _power(term: Expr, a: Expr) -> Expr:
+    """n of a factor aⁿ; 0 where there is none."""
+    powers = (part.as_base_exp() for part in Mul.make_args(term))
+    return next((n for base, n in powers if base == a and n.is_Rational), Integer(0))
+
+
+def cancelled(value: Expr, _stored: object = ()) -> Expr:
+    """u·(v + w/√u) = u·v + w·√u, (u·v + w)/√u = v·√u + w/√u, for every power from −1 to 0; u·(v +
+    log u) = u·v + u·log u.
+    """
+    changed = {}
+    for product in value.atoms(Mul) if value.has(Add) else ():
+        for total in product.args:
+            factor = _cancels(total, product) if isinstance(total, Add) else None
+            if factor is not None:
+                terms = (term * factor for term in total.args)
+                changed[product] = product / total / factor * Add(*terms)
+    return value.xreplace(changed) if changed else value
+
+
+def _cancels(total: Add, product: Mul) -> Expr | None:
+    """A factor of the product that cancels a power of an element in a term of the sum."""
+    for factor in product.args:
+        u, own = factor.as_base_exp()
+        if u not in accesses(u) or not (own == 1 or (own.is_Rational and -1 < own < 0)):
+            continue
+        if any(_is_lost(term, u) if own == 1 else _power(term, u) >= 1 for term in total.args):
+            return factor
+    return None
+
+
+def _is_lost(term: Expr, u: Expr) -> bool:
+    """Whether a term divides by a power of u up to the first, or has its logarithm."""
+    logarithms = (part for part in Mul.make_args(term) if isinstance(part, log))
+    return -1 <= _power(term, u) < 0 or any(u in accesses(part) for part in logarithms)
+
+
+CANCELLATION = (
+    Rule(
+        "common difference",
+        "(u + v/a)·(1 − exp(−a)), (1 − exp(−a))/a²",
+        "(a·u + v)·((1 − exp(−a))/a), ((1 − exp(−a))/a)/a, the last quotient 1 where |a| < 1e-30",
+        "every a: 1/a overflows where 1 − exp(−a) underflows, a² underflows where a does not",
+        common_difference,
+        "stored",
+    ),
+    Rule(
+        "cancelled power",
+        "u·(v + w/√u), u·(v + w/u), (u·v + w)/√u, u·(v + log(u))",
+        "u·v + w·√u, u·v + w, v·√u + w/√u, u·v + u·log(u)",
+        "every u: 0·∞ and 0/0 where u = 0",
+        cancelled,
+        "stored",
+    ),
+)
+"""The rules, in the order in which they are tried."""

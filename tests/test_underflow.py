@@ -1,0 +1,135 @@
+"""Losses on probabilities and rates that underflow: finite and right where the exact value is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mpmath
+import numpy as np
+import pytest
+import sympy
+from symprop import Dense, Network, prediction, target
+from symprop.activations import ARGUMENT
+from symprop.backends import numba, numpy
+from symprop.passes import lower
+from symprop.passes.relative import RELATIVE
+from symprop.passes.stabilize import RULES, changes
+from symprop.primitives import Absolute, Maximum
+from symprop.smooth import smooth
+from sympy import Abs, Max, exp, log, sqrt
+
+P, T = prediction, target
+MIDDLE = (P + T) / 2
+LOSSES: dict[str, Any] = {
+    "focal": -T * (1 - P) ** 2 * log(P),
+    "Jensen-Shannon": T * log(T / MIDDLE) / 2 + P * log(P / MIDDLE) / 2,
+    "Hellinger": (sqrt(T) - sqrt(P)) ** 2,
+    "triangular": (T - P) ** 2 / (T + P),
+    "Kullback-Leibler": T * log(T / P),
+    "gamma": log(P) + T / P,
+    "Tweedie": 2 * sqrt(P) + 2 * T / sqrt(P),
+}
+"""Where the value or a slope was 0·∞, 0/0 or log 0 once a prediction had underflowed."""
+WITHOUT = {"softmax": ("gamma", "Tweedie"), "softplus": ("focal",), "sigmoid": ()}
+"""Whose exact slopes overflow, or which have no meaning there."""
+LOGITS = (
+    [1000.0, 0.0, -1000.0],
+    [-100.0, 99.0, 3.0],
+    [0.5, -20.0, 1.25],
+)
+TARGETS = ([0.25, 0.25, 0.5], [0.0, 1.0, 0.0])
+
+
+def activated(activation: str, logits: list[Any]) -> list[Any]:
+    if activation == "softmax":
+        powers = [mpmath.exp(z - max(logits)) for z in logits]
+        return [power / sum(powers) for power in powers]
+    if activation == "softplus":
+        return [mpmath.log1p(mpmath.exp(z)) for z in logits]
+    return [1 / (1 + mpmath.exp(-z)) for z in logits]
+
+
+def exact(activation: str, loss: Any, logits: list[Any], y: list[float]) -> tuple[Any, list[Any]]:
+    """The loss and its slopes by differences, with all their digits; y = 0 as a limit."""
+    function = sympy.lambdify((P, T), loss, "mpmath")
+    tiny = mpmath.mpf(10) ** -4000
+
+    def total(at: list[Any]) -> Any:
+        pairs = zip(activated(activation, at), y, strict=True)
+        return sum(function(p, mpmath.mpf(t) or tiny) for p, t in pairs)
+
+    step = mpmath.mpf(10) ** -50
+    moved = [
+        [z + step * (k == j) * s for k, z in enumerate(logits)] for j in range(3) for s in (1, -1)
+    ]
+    ends = [total(at) for at in moved]
+    slopes = [(up - down) / (2 * step) for up, down in zip(ends[::2], ends[1::2], strict=True)]
+    return total(logits), slopes
+
+
+CASES = [(a, name) for a, left in WITHOUT.items() for name in LOSSES if name not in left]
+
+
+@pytest.mark.parametrize(("activation", "name"), CASES)
+def test_a_prediction_that_underflows_keeps_its_loss_and_slopes(activation: str, name: str) -> None:
+    net = Network([Dense(3, activation, bias=False)], inputs=3, loss=LOSSES[name])
+    program = lower(net.gradients)
+    for dtype in (np.float32, np.float64):
+        info = np.finfo(dtype)
+        for logits in LOGITS:
+            for y in TARGETS:
+                given = {"x": [logits], "W1": np.eye(3), "y": [y]}
+                found = numpy.run(program, given, dtype)
+                with mpmath.workdps(800):
+                    value, slopes = exact(
+                        activation, LOSSES[name], list(map(mpmath.mpf, logits)), y
+                    )
+                pairs = [(found["L"], value), *zip(found["z1′1"][0], slopes, strict=True)]
+                scale = 0 if activation == "softplus" else max(1, *map(abs, slopes))
+                for mine, true in pairs:
+                    if abs(true) < info.max:
+                        near = 64 * info.eps * max(abs(true), scale) + info.tiny
+                        assert abs(float(mine) - true) <= near, (dtype, logits, y, mine, true)
+
+
+def test_compiled_focal_loss_after_softmax_at_the_edge() -> None:
+    net = Network([Dense(3, "softmax", bias=False)], inputs=3, loss=LOSSES["focal"])
+    given = {"x": [[1000.0, 0.0, -1000.0]], "W1": np.eye(3), "y": [[0.0, 0.0, 1.0]]}
+    for dtype in (np.float32, np.float64):
+        found = numba.run(lower(net.gradients), given, dtype)
+        assert found["z1′1"].tolist() == [[1.0, 0.0, -1.0]]
+        assert found["L"] == 2000.0
+    others = [rule for rule in RULES if rule is not RELATIVE]
+    assert np.isnan(numpy.run(lower(net.gradients, rules=others), given)["z1′1"]).any()
+
+
+def test_the_slope_by_a_logarithm_is_stored_only_where_it_is_needed() -> None:
+    for loss in ("cross_entropy", "mse", log(P) * T, (P - T) ** 4):
+        gradients = Network([Dense(3, "softmax")], inputs=2, loss=loss).gradients
+        assert RELATIVE.rewrite(gradients) == gradients
+    net = Network([Dense(3, "softmax")], inputs=2, loss=LOSSES["focal"])
+    assert RELATIVE in {rule for change in changes(net.gradients) for rule in change.rules}
+    net.derive().verify(points=1)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_kinks_that_cancel_leave_a_smooth_slope(dtype: type) -> None:
+    """σ(z) − y, 1/2 − y at 0, of the form that people type for the sake of large z."""
+    loss = Max(P, 0) - P * T + log(1 + exp(-Abs(P)))
+    net = Network([Dense(1, bias=False)], inputs=1, loss=loss)
+    z = np.array([[-1000.0], [-2.0], [0.0], [1e-8], [3.0], [1000.0]])
+    found = numpy.run(lower(net.gradients), {"x": z, "W1": [[1.0]], "y": 0 * z + 0.25}, dtype)
+    expected = (np.tanh(z / 2) + 1) / 2 - 0.25
+    assert found["z1′1"] * len(z) == pytest.approx(expected, rel=4 * float(np.finfo(dtype).eps))
+
+
+def test_only_kinks_that_cancel_are_taken_for_smooth() -> None:
+    u, v = ARGUMENT, sympy.Symbol("v", real=True)
+    pair = 3 * v * Maximum(u, v) + 3 * v * log(1 + exp(-Absolute(u - v))) - u
+    assert smooth(pair) == 3 * v * log(exp(u) + exp(v)) - u
+    for other in (
+        Maximum(u, 0) + log(1 + exp(-Absolute(v))),
+        2 * Maximum(u, 0) + log(1 + exp(-Absolute(u))),
+        Maximum(u, 0) - log(1 + exp(-Absolute(u))),
+    ):
+        assert smooth(other) == other
