@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from math import prod
-from typing import Any
 
-from sympy import Expr, Idx, S, Symbol
+from sympy import Expr, Idx, Indexed, S, Symbol
 
 from symprop.steps import (
     Draw,
@@ -27,7 +26,7 @@ from symprop.steps import (
     touched,
     written,
 )
-from symprop.tensor import Tensor, accesses, extent, indices, label_of, subscripts_of
+from symprop.tensor import Tensor, extent, indices, label_of, subscripts_of
 
 ROWS = Symbol("rows", integer=True, positive=True)
 """The number of rows of a block."""
@@ -197,10 +196,11 @@ class _Finder:
         return {i: Idx(i.label, ROWS) for i in found if extent(i) == self.size}
 
 
-def _bare(value: Expr) -> set[Any]:
-    """The indices that a value uses as numbers."""
-    elements = dict.fromkeys(accesses(value), S.Zero)
-    return set(indices(value.xreplace(elements)))
+def _bare(value: Expr) -> set[Idx]:
+    """The indices that a value uses as numbers, not as subscripts."""
+    if isinstance(value, (Idx, Indexed)):
+        return {value} if isinstance(value, Idx) else set()
+    return set().union(*map(_bare, value.args))
 
 
 def _renamed(statement: Statement, names: dict[Idx, Idx]) -> Statement:

@@ -136,7 +136,9 @@ class Course:
         self._recorder: Recorder | None = None
         self._group: Group | None = None
         self._left: Group | None = None
+        self._size = 0
         self._pace, self._slow = 1, True
+        """Batches of so many rows in one call of compiled code; whether one takes long."""
         self._running: Future[Any] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -245,6 +247,9 @@ class Course:
     def _begin(self, plan: Plan, model: Model) -> None:
         """Go on with a fit that was cut if this one is alike, its history and callbacks too."""
         self.settle()
+        size = min(plan.batch_size, len(plan.data.rows))
+        if size != self._size:
+            self._size, self._pace, self._slow = size, 1, True
         cut, history = self._progress.cut, History(list(self._history.records))
         fresh = Cut(len(plan.data.rows), plan.batch_size, plan.shuffle)
         recorder = self._recorder

@@ -313,6 +313,23 @@ def test_interrupt_answers_and_leaves_a_usable_model(backend, units):
     assert len(model.fit(X, ONE_HOT, epochs=2)) == 2
 
 
+def test_batches_of_another_size_begin_with_one_in_a_call(monkeypatch):
+    """How many of them take a tenth of a second, for which Ctrl-C has to wait, is not known."""
+    model, calls = line(), []
+    executable = model._executable
+    train = executable.train
+    monkeypatch.setattr(
+        executable,
+        "train",
+        lambda b, first, last: calls.append(last - first) or train(b, first, last),
+    )
+    x, y = np.ones((64, 1)), np.zeros(64)
+    for rows, begins_anew in ((1, True), (1, False), (64, True)):
+        calls.clear()
+        model.fit(x, y, epochs=50, batch_size=rows)
+        assert (calls[0] == 1) == begins_anew
+
+
 def test_interrupted_interpreter_stands_after_a_whole_batch(monkeypatch):
     """An interrupt within the second batch leaves the values of the first."""
     from symprop.backends import numpy as interpreter

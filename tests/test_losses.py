@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 import scipy.special
 import sympy
-from symprop import Activation, BatchNorm, Dense, Network, Residual, prediction, target
+from symprop import (
+    Activation,
+    BatchNorm,
+    Dense,
+    Network,
+    Residual,
+    check_backends,
+    prediction,
+    target,
+)
 from symprop.activations import ACTIVATIONS
 from symprop.backends.numpy import run
 from symprop.errors import ArgumentTypeError, DeclarationError, UnknownNameError
@@ -104,6 +113,16 @@ def test_a_custom_loss_has_the_value_and_gradient_of_its_expression(name):
     net = Network([Dense(3, activation="tanh"), Dense(2)], inputs=2, loss=CUSTOM[name])
     case = network_case(net, draw(3, 4, 2), wanted)
     assert worst_error(gradients(case), complex_step(case)) < 1e-12
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [sympy.Abs((target - prediction) / target), sympy.Abs(sympy.log(prediction / target))],
+)
+def test_a_loss_with_a_pole_at_0_is_trained(loss):
+    """None of its forms is taken at 0, where it is not defined."""
+    net = Network([Dense(1, activation=sympy.Max(0.5, 1 / sympy.Symbol("z")))], inputs=2, loss=loss)
+    assert check_backends(net, draw(1, 4, 2), 1 + draw(2, 4, 1) ** 2) < 1e-12
 
 
 def test_what_a_loss_says_about_its_targets():

@@ -11,7 +11,7 @@ import pytest
 import sympy
 from hypothesis import given
 from hypothesis import strategies as st
-from symprop import Dense, Network
+from symprop import BatchNorm, Dense, Network
 from symprop.errors import DerivationError, MissingPackageError
 from symprop.printers import pdf
 from symprop.printers.breaking import Breaker, broken
@@ -366,6 +366,13 @@ def test_math_is_one_block_that_mathjax_reads() -> None:
 @needs_pdflatex
 def test_pdf_is_a_pdf() -> None:
     assert pdf.as_pdf([Title("t"), Formulas((row(x),))]).startswith(b"%PDF")
+
+
+@needs_pdflatex
+def test_an_accented_name_with_a_layer_is_transposed(tmp_path: Path) -> None:
+    net = Network([Dense(2), BatchNorm(), Dense(1)], inputs=2, loss="mse")
+    net.derive("summary").save(tmp_path / "normalized.pdf")
+    assert (tmp_path / "normalized.pdf").read_bytes().startswith(b"%PDF")
 
 
 @needs_pdflatex

@@ -108,8 +108,8 @@ def use_of(label: Symbol, equation: Equation, slot: int = 0) -> Use | None:
 
 
 def _slope_and_rest(value: Expr, access: Expr) -> tuple[Expr, Expr]:
-    """The derivative by an element, and the value where that is 0; with elements as plain symbols,
-    so that equal layers need it once.
+    """The derivative by an element in which a value is linear, and the value where that is 0; with
+    elements as plain symbols, so that equal layers need it once.
     """
     others = (a for a in accesses(value) if a != access and not a.is_integer)
     names = {access: ELEMENT, **{other: Symbol(f"x{n}") for n, other in enumerate(others)}}
@@ -120,7 +120,8 @@ def _slope_and_rest(value: Expr, access: Expr) -> tuple[Expr, Expr]:
 
 @lru_cache(maxsize=16384)
 def _plain_slope_and_rest(value: Expr) -> tuple[Expr, Expr]:
-    return value.diff(ELEMENT), value.xreplace({ELEMENT: S.Zero})
+    slope = value.diff(ELEMENT)
+    return slope, value if slope.has(ELEMENT) else value.xreplace({ELEMENT: S.Zero})
 
 
 def is_free(use: Use, definitions: tuple[Equation, ...]) -> bool:

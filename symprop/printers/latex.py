@@ -119,7 +119,8 @@ class LatexPrinter(Spelling, SymPyLatexPrinter):  # type: ignore[misc]  # SymPy 
         (inner,) = node.args
         text = self.wrap(inner, POWER, strict=False)
         crowded = isinstance(inner, Access) and "^" in text
-        return rf"{{{text}}}^{{\top}}" if crowded else rf"{text}^{{\top}}"
+        # {}: TeX takes a group of nothing but an accented letter for the letter itself
+        return rf"{{{text}{{}}}}^{{\top}}" if crowded else rf"{text}^{{\top}}"
 
     def _print_Shape(self, node: Expr) -> str:
         return self.all(node.args, r" \times ") or r"\text{scalar}"
