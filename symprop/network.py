@@ -18,7 +18,7 @@ from symprop.layers.graph import Symbolic, traced
 from symprop.layers.merge import Merge
 from symprop.losses import loss
 from symprop.lowering import EVERYTHING, Lowering
-from symprop.optimizers import Descent, Optimizer, optimizer
+from symprop.optimizers import Optimizer, is_fixed, optimizer
 from symprop.passes import simplify_gradients
 from symprop.printable import Printable
 from symprop.program import Program
@@ -165,14 +165,14 @@ class Network(Printable):
     def update(self, given: Any = "sgd") -> Program:
         """The optimizer's update of every parameter, from the gradients."""
         found = optimizer(given)
-        if not isinstance(found, Descent):  # one of a user's own may change
+        if not is_fixed(found):
             return self._update(found)
         if found not in self._updates:
             self._updates[found] = self._update(found)
         return self._updates[found]
 
     @cached_property
-    def _updates(self) -> dict[Descent, Program]:
+    def _updates(self) -> dict[Optimizer, Program]:
         """The updates that were asked for."""
         return {}
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import pickle
 import subprocess
 import sys
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -175,6 +177,7 @@ def test_a_derivation_grows_by_the_same_for_every_layer():
 
 DEEP = """
 import sys
+from dataclasses import dataclass
 from symprop import Dense, Network
 assert sys.getrecursionlimit() == 1000
 net = Network([Dense(4, activation="tanh")] * 200, inputs=4, loss="mse")
@@ -225,3 +228,29 @@ def test_the_update_of_a_users_own_optimizer_is_written_each_time():
     net, own = Network([Dense(1)], inputs=1, loss="mse"), Own()
     before, own.rate = net.update(own), 2
     assert net.update(own) != before
+
+
+def test_an_optimizer_that_holds_a_users_own_object_is_written_each_time():
+    """Neither equal declarations nor a hash say that it means the same again."""
+
+    class Scaled(SGD):
+        def __init__(self, factor):
+            super().__init__(0.1)
+            object.__setattr__(self, "factor", factor)
+
+        def _step(self, scope, w, g, rate, shared):
+            scope.define(w[w.axes], w[w.axes] - self.factor * rate * g, reduce="set")
+
+    @dataclass
+    class Rate:
+        base: float
+
+        def __call__(self, t):
+            return self.base / (1 + t)
+
+    net, rate = Network([Dense(1)], inputs=1, loss="mse"), Rate(0.5)
+    assert net.update(Scaled(3)) != net.update(Scaled(7))
+    before, rate.base = net.update(SGD(rate)), 0.25
+    assert net.update(SGD(rate)) != before
+    net.update(SGD(lambda t: 1 / (1 + t)))
+    assert pickle.dumps(net)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from functools import partial
 from typing import Any
 
@@ -28,6 +29,7 @@ __all__ = [
     "RMSProp",
     "StepDecay",
     "WarmUp",
+    "is_fixed",
     "optimizer",
 ]
 
@@ -41,6 +43,16 @@ OPTIMIZERS: dict[str, Callable[[], Optimizer]] = {
     "adamw": AdamW,
 }
 """The optimizers by name, with their defaults."""
+
+
+def is_fixed(given: Optimizer) -> bool:
+    """Whether an optimizer is one of those here, with numbers for all that it declares: a class of
+    a user's own, a function or a schedule may say something else the next time.
+    """
+    if not isinstance(given, Descent) or type(given) not in (SGD, Adagrad, RMSProp, Adam, AdamW):
+        return False
+    declared = (getattr(given, field.name) for field in fields(given))
+    return all(value is None or isinstance(value, (int, float)) for value in declared)
 
 
 def optimizer(given: Any) -> Optimizer:
