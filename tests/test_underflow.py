@@ -14,11 +14,11 @@ from symprop.backends import numba, numpy
 from symprop.passes import lower
 from symprop.passes.relative import RELATIVE
 from symprop.passes.stabilize import RULES, changes
-from symprop.primitives import Absolute, Maximum
+from symprop.primitives import Absolute, Maximum, Minimum
 from symprop.smooth import smooth
-from sympy import Abs, Max, exp, log, sqrt
+from sympy import Abs, Expr, Max, exp, log, sqrt
 
-P, T = prediction, target
+P, T, Z = prediction, target, sympy.Symbol("z")
 MIDDLE = (P + T) / 2
 LOSSES: dict[str, Any] = {
     "focal": -T * (1 - P) ** 2 * log(P),
@@ -123,10 +123,54 @@ def test_kinks_that_cancel_leave_a_smooth_slope(dtype: type) -> None:
     assert found["z1′1"] * len(z) == pytest.approx(expected, rel=4 * float(np.finfo(dtype).eps))
 
 
+@pytest.mark.parametrize(
+    ("u", "v", "z", "value", "slope"),
+    [
+        (Z, 1, 100, 100, 1),
+        (Z**2, 1, 30, 900, 60),
+        (Z**2, Z, 40, 1600, 80),
+        (Z**2, 2 * Z, 20, 400, 40),
+        (Z, -1000, -800, -800, 1),
+        (Max(Z, 0) + log(1 + exp(-Abs(Z))), 1, 80, 80, 1),
+    ],
+)
+def test_joined_kinks_do_not_overflow(
+    u: Expr, v: Expr, z: float, value: float, slope: float
+) -> None:
+    typed = Max(u, v) + log(1 + exp(-Abs(u - v)))
+    net = Network([Dense(1, typed, bias=False)], inputs=1, loss=P * T)
+    given = {"x": [[float(z)]], "W1": [[1.0]], "y": [[1.0]]}
+    found = numpy.run(lower(net.gradients), given, np.float32)
+    assert found["L"] == value
+    assert found["z1′1"][0, 0] == slope
+
+
+@pytest.mark.parametrize(
+    ("typed", "z"),
+    [
+        (1 / (1 + exp((1 - exp(-Z)) / Z)), -8.75),
+        (sqrt(1 / (1 + exp((1 - exp(-Z / 3)) / Z))), -30.0),
+        (log(1 + exp(-Z)), 30.0),
+    ],
+)
+def test_differences_of_exponentials_keep_what_is_around_them(typed: Expr, z: float) -> None:
+    """An exponent that is a difference is seen to overflow, and exp(−ŷ)/m − 1/m to cancel."""
+    net = Network([Dense(1, typed, bias=False)], inputs=1, loss=P * T)
+    found = numpy.run(lower(net.gradients), {"x": [[z]], "W1": [[1.0]], "y": [[1.0]]}, np.float64)
+    with mpmath.workdps(800):
+        at = sympy.lambdify(Z, typed, "mpmath")
+        exact_slope = sympy.lambdify(Z, typed.diff(Z), "mpmath")
+        assert found["L"] == pytest.approx(float(at(mpmath.mpf(z))), rel=1e-9)
+        assert found["z1′1"][0, 0] == pytest.approx(float(exact_slope(mpmath.mpf(z))), rel=1e-9)
+
+
 def test_only_kinks_that_cancel_are_taken_for_smooth() -> None:
     u, v = ARGUMENT, sympy.Symbol("v", real=True)
     pair = 3 * v * Maximum(u, v) + 3 * v * log(1 + exp(-Absolute(u - v))) - u
-    assert smooth(pair) == 3 * v * log(exp(u) + exp(v)) - u
+    assert smooth(pair) == 3 * v * (v + log(exp(u - v) + 1)) - u
+    joined = log(exp(-2 * u) + 1)
+    assert smooth(log(1 + exp(-2 * Absolute(u))) - Minimum(2 * u, 0)) == joined
+    assert smooth(Maximum(-2 * u, 0) + log(1 + exp(-Absolute(2 * u)))) == joined
     for other in (
         Maximum(u, 0) + log(1 + exp(-Absolute(v))),
         2 * Maximum(u, 0) + log(1 + exp(-Absolute(u))),

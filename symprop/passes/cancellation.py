@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sympy import Add, Expr, Integer, Mul, exp, expand_mul, log
 from sympy.codegen.cfunctions import expm1
 
@@ -12,22 +14,28 @@ from symprop.primitives import Absolute, Greater, Select
 from symprop.tensor import accesses
 
 
-def common_difference(value: Expr, _stored: object = ()) -> Expr:
+def common_difference(node: Expr) -> Expr:
     """(u + v/a)·(1 − e^ca) = (a·u + v)·((1 − e^ca)/a), the last factor −c near a = 0.
 
     So is (1 − e^ca)/aⁿ = a^(1 − n)·((1 − e^ca)/a), n > 1, where aⁿ underflows before a does.
     """
-    if not value.has(exp) or not value.has(Add):
+    if isinstance(node, Mul) and node.has(exp):
+        return _with_quotient(Mul(*map(_factored, node.args)))
+    return node
+
+
+def outside_exponents(value: Expr, _stored: object = ()) -> Expr:
+    """The same in a whole value, but for exponents: these are read as they are by what takes
+    exponentials for finite.
+    """
+    if isinstance(value, exp) or not value.has(exp):
         return value
-    value = value.xreplace({total: _factored(total) for total in value.atoms(Add)})
-    changed = {product: _with_quotient(product) for product in value.atoms(Mul)}
-    changed = {product: new for product, new in changed.items() if new != product}
-    return value.xreplace(changed) if changed else value
+    return common_difference(value.func(*map(outside_exponents, value.args)))
 
 
-def _factored(total: Add) -> Expr:
+def _factored(total: Expr) -> Expr:
     """v·eᵘ − v = −v·(1 − eᵘ)."""
-    if len(total.args) == 2:
+    if isinstance(total, Add) and len(total.args) == 2:
         for v, other in (total.args, total.args[::-1]):
             ratio = -other / v
             if isinstance(ratio, exp) and accesses_elements(v) and not v.has(exp):
@@ -35,8 +43,8 @@ def _factored(total: Add) -> Expr:
     return total
 
 
-def _with_quotient(product: Mul) -> Expr:
-    for difference in product.args:
+def _with_quotient(product: Expr) -> Expr:
+    for difference in Mul.make_args(product):
         found = _vanishing(difference)
         left = None if found is None else _times(product / difference, found[0])
         if found is not None and left is not None:
@@ -102,22 +110,28 @@ def _is_lost(term: Expr, u: Expr) -> bool:
     return -1 <= _power(term, u) < 0 or any(u in accesses(part) for part in logarithms)
 
 
-CANCELLATION = (
-    Rule(
-        "common difference",
-        "(u + v/a)·(1 − exp(−a)), (1 − exp(−a))/a²",
-        "(a·u + v)·((1 − exp(−a))/a), ((1 − exp(−a))/a)/a, the last quotient 1 where |a| < 1e-30",
-        "every a: 1/a overflows where 1 − exp(−a) underflows, a² underflows where a does not",
-        common_difference,
-        "stored",
-    ),
-    Rule(
-        "cancelled power",
-        "u·(v + w/√u), u·(v + w/u), (u·v + w)/√u, u·(v + log(u))",
-        "u·v + w·√u, u·v + w, v·√u + w/√u, u·v + u·log(u)",
-        "every u: 0·∞ and 0/0 where u = 0",
-        cancelled,
-        "stored",
-    ),
+CANCELLED_POWER = Rule(
+    "cancelled power",
+    "u·(v + w/√u), u·(v + w/u), (u·v + w)/√u, u·(v + log(u))",
+    "u·v + w·√u, u·v + w, v·√u + w/√u, u·v + u·log(u)",
+    "every u: 0·∞ and 0/0 where u = 0",
+    cancelled,
+    "stored",
 )
-"""The rules, in the order in which they are tried."""
+"""The rule for powers, tried before what takes exponentials for finite."""
+COMMON_DIFFERENCE = Rule(
+    "common difference",
+    "(u + v/a)·(1 − exp(−a)), (1 − exp(−a))/a²",
+    "(a·u + v)·((1 − exp(−a))/a), ((1 − exp(−a))/a)/a, the last quotient 1 where |a| < 1e-30",
+    "every a: 1/a overflows where 1 − exp(−a) underflows, a² underflows where a does not",
+    outside_exponents,
+    "stored",
+)
+"""The rule for differences."""
+DIFFERENCE_IN_EXPONENT = replace(
+    COMMON_DIFFERENCE,
+    name="common difference in an exponent",
+    rewrite=common_difference,
+    level="value",
+)
+"""The same, tried after what looks into exponents."""

@@ -291,10 +291,8 @@ def _expm1(node: Expr) -> Expr:
     """c·eᵘ − c = c·expm1 u in a sum, where βᵗ is e^(t log β); β near 1, rounded, has another
     logarithm.
     """
-    if not isinstance(node, Add) or not node.args[0].is_number:
-        return node
-    number, *terms = node.args
-    for term in terms:
+    terms = node.args if isinstance(node, Add) else ()
+    for number, term in ((c, t) for c in terms if not accesses_elements(c) for t in terms):
         power = -term / number
         if isinstance(power, exp):
             return node - number - term - number * expm1(power.args[0])

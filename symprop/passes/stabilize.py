@@ -14,7 +14,7 @@ from sympy import Add, Expr, Function, Mul, Pow, Symbol, exp, log
 
 from symprop.equation import Equation
 from symprop.passes.algebra import tidy
-from symprop.passes.cancellation import CANCELLATION
+from symprop.passes.cancellation import CANCELLED_POWER, COMMON_DIFFERENCE, DIFFERENCE_IN_EXPONENT
 from symprop.passes.cost import overflows
 from symprop.passes.edges import EDGES, GUARDS
 from symprop.passes.exponentials import EXPONENTIALS
@@ -59,7 +59,8 @@ RULES: tuple[Rule, ...] = (
     SATURATION,
     INVERSE,
     NEAR_ZERO,
-    *CANCELLATION,
+    COMMON_DIFFERENCE,
+    CANCELLED_POWER,
     LESS_NUMBER,
     OF_POWER,
     *TAILS,
@@ -77,6 +78,7 @@ RULES: tuple[Rule, ...] = (
         "every u: ∞/∞ where exp(u) overflows",
         _without_overflow,
     ),
+    DIFFERENCE_IN_EXPONENT,
     *EDGES,
     LOGARITHMS[-1],
     *GUARDS,
