@@ -200,6 +200,11 @@ WITNESSES: dict[str, tuple[Any, dict[str, float], float]] = {
         {"z": 0.0, "y": 3.0},
         -3.0,
     ),
+    "common difference in an exponent": (
+        lambda z, w, y: exp(w * (1 - exp(-z)) / z**2),
+        {"z": 1e-200, "w": 1e-200},
+        np.e,
+    ),
     "cancelled power": (lambda z, w, y: z * (1 - w / sqrt(z)), {"z": 0.0, "w": 1.0}, 0.0),
     "difference of a quotient": (
         lambda z, w, y: 1 - y / z,
@@ -218,6 +223,7 @@ EXACT = {"hyperbolic quotient": 2 * float(sympy.exp(-711).n(30))}
 INSTEAD = {
     "tanh from exponentials": ("exponentials by sign", "ratio of exponentials"),
     "tanh of a logarithm": ("rest of a tangent",),
+    "common difference": ("common difference in an exponent",),
     "inverse hyperbolic sine": ("sum with a root",),
     "logarithm of a root": ("root of a stored exponential",),
     "quotient of polynomials": ("ratio of exponentials",),
