@@ -251,3 +251,24 @@ def test_a_prediction_is_followed_through_whatever_defines_it():
 def test_names_of_other_libraries_are_told_the_one_here(elsewhere, here):
     with pytest.raises(UnknownNameError, match=f"did you mean '{here}'"):
         Network([Dense(1)], inputs=1, loss=elsewhere)
+
+
+@pytest.mark.parametrize(
+    ("activation", "loss", "slope"),
+    [
+        (
+            "tanh",
+            -(1 + target) / 2 * sympy.log((1 + prediction) / 2)
+            - (1 - target) / 2 * sympy.log((1 - prediction) / 2),
+            "(ŷ[b, j] - y[b, j])/m",
+        ),
+        (
+            1 - sympy.exp(-sympy.exp(sympy.Symbol("z"))),
+            "binary_cross_entropy",
+            "(1/m - y[b, j]/(m·ŷ[b, j]))·exp(z1[b, j])",
+        ),
+    ],
+)
+def test_what_cancels_up_to_its_sign_is_cancelled(activation, loss, slope):
+    net = Network([Dense(2, activation=activation)], inputs=2, loss=loss)
+    assert f"∂L/∂z1[b, j] = {slope}\n" in str(net.gradients)

@@ -28,6 +28,7 @@ from sympy import (
     factor,
     fraction,
     gcd,
+    preorder_traversal,
     sinh,
     tanh,
 )
@@ -37,7 +38,6 @@ from symprop.passes.cost import (
     cost,
     is_divisor,
     overflows,
-    parts_of,
 )
 from symprop.primitives import (
     Absolute,
@@ -195,13 +195,19 @@ def _scale_into_select(value: Expr) -> Expr:
     return value
 
 
+def _length(value: Expr) -> int:
+    """The parts of a value, an element of a tensor for one."""
+    nodes = preorder_traversal(value)
+    return sum(1 for node in nodes if not isinstance(node, Indexed) or nodes.skip() is None)
+
+
 def candidates(value: Expr) -> Iterator[Expr]:
     """Equal forms of a value: in lowest terms, factored, as a sum of fractions."""
     whole = _differences(value)
     if whole:
         back = {symbol: total for total, symbol in whole.items() if symbol.is_Symbol}
         yield from (form.xreplace(back) for form in candidates(value.xreplace(whole)))
-    if parts_of(value) > LARGEST:
+    if _length(value) > LARGEST:
         return
     for form, meaning in views((value,)):
         (abstract,) = form

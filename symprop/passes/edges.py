@@ -131,7 +131,8 @@ def _absent(node: Expr, targets: Elements = frozenset()) -> Expr:
     weight = Mul(*(p for p in node.args if not _is_infinite(p) and _is_of(p, targets)))
     if weight != 1:
         return Select(Equal(weight, 0), 0, node)
-    part = Mul(*(p for p in node.args if not p.has(Function)))
+    divisors = frozenset().union(*(_elements(p) for p in node.args if _is_below(p)))
+    part = Mul(*(p for p in node.args if not p.has(Function) and _elements(p) & divisors))
     read = _elements(part)
     if len(read) != 2 or len(read & targets) != 1:
         return node
