@@ -9,7 +9,7 @@ from symprop.derive.rules import road
 from symprop.formula import Rate, Total
 from symprop.primitives import Absolute, Greater, Maximum, Minimum, Select
 from symprop.tensor import Tensor
-from sympy import Expr, Idx, Integer, Rational, Symbol, cos, erf, exp, log, sin, sqrt, tanh
+from sympy import Expr, Float, Idx, Integer, Rational, Symbol, cos, erf, exp, log, sin, sqrt, tanh
 
 m = Symbol("m", integer=True)
 b, c = (Idx(name, m) for name in "bc")
@@ -98,7 +98,7 @@ def test_road_equals_the_derivative(value: Expr) -> None:
     start = Rate(value, x)
     found = arrival(start) if value.has(x) else Integer(0)
     for place in (0.31, -1.27):
-        point = {x: place, u: 0.73}
+        point = {x: Float(place), u: Float(0.73)}
         one, other = (complex(side.xreplace(point).evalf(30)) for side in (found, expected))
         assert abs(one - other) <= 1e-12 * max(1.0, abs(other))
 
