@@ -47,9 +47,18 @@ def _together_smooth(term: Expr, part: Expr, terms: tuple[Expr, ...]) -> tuple[E
 
 def _distance(value: Expr) -> Expr | None:
     """a of log(1 + e^−|a|); c·b where it says c·|b|."""
-    total = value.args[0] if isinstance(value, log) else value
-    one, power = total.args if isinstance(total, Add) and len(total.args) == 2 else (None, value)
-    if one != 1 or not isinstance(power, exp) or not isinstance(value, log):
+    exponent = softplus_of(value)
+    if exponent is None:
         return None
-    rate, size = power.args[0].as_coeff_Mul()
+    rate, size = exponent.as_coeff_Mul()
     return rate * size.args[0] if isinstance(size, Absolute) and rate < 0 else None
+
+
+def softplus_of(value: Expr) -> Expr | None:
+    """u of log(1 + eᵘ)."""
+    if not isinstance(value, log) or not isinstance(value.args[0], Add):
+        return None
+    one, *others = value.args[0].args
+    if one != 1 or len(others) != 1 or not isinstance(others[0], exp):
+        return None
+    return others[0].args[0]

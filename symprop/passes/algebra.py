@@ -28,7 +28,6 @@ from sympy import (
     factor,
     fraction,
     gcd,
-    preorder_traversal,
     sinh,
     tanh,
 )
@@ -197,8 +196,7 @@ def _scale_into_select(value: Expr) -> Expr:
 
 def _length(value: Expr) -> int:
     """The parts of a value, an element of a tensor for one."""
-    nodes = preorder_traversal(value)
-    return sum(1 for node in nodes if not isinstance(node, Indexed) or nodes.skip() is None)
+    return 1 if isinstance(value, Indexed) else 1 + sum(map(_length, value.args))
 
 
 def candidates(value: Expr) -> Iterator[Expr]:

@@ -26,9 +26,10 @@ from symprop.passes.exponentials import E, quotient_of
 from symprop.passes.functions import decimal
 from symprop.passes.rewrite import Stored, computed
 from symprop.passes.rule import Rule
-from symprop.passes.softplus import SLOPE_OF_SOFTPLUS, SOFTPLUS_LESS_ARGUMENT, softplus_of
+from symprop.passes.softplus import SLOPE_OF_SOFTPLUS, SOFTPLUS_LESS_ARGUMENT
 from symprop.passes.tails import of_tail
 from symprop.primitives import Absolute, Equal, Greater, Maximum, Select
+from symprop.smooth import softplus_of
 from symprop.tensor import accesses
 
 

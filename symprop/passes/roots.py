@@ -10,8 +10,8 @@ from symprop.passes.cost import accesses_elements
 from symprop.passes.powers import HALF, element_of, is_positive, polynomial_of
 from symprop.passes.rewrite import Stored, computed
 from symprop.passes.rule import Rule
-from symprop.passes.softplus import softplus_of
 from symprop.primitives import Absolute, Greater, Maximum, Minimum, Select, Sign
+from symprop.smooth import softplus_of
 from symprop.tensor import accesses
 
 

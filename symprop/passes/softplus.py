@@ -6,16 +6,7 @@ from sympy import Add, Expr, Mul, exp, log
 
 from symprop.passes.rule import Rule
 from symprop.primitives import Greater, Maximum, Select
-
-
-def softplus_of(value: Expr) -> Expr | None:
-    """u of log(1 + eᵘ)."""
-    if not isinstance(value, log) or not isinstance(value.args[0], Add):
-        return None
-    one, *others = value.args[0].args
-    if one != 1 or len(others) != 1 or not isinstance(others[0], exp):
-        return None
-    return others[0].args[0]
+from symprop.smooth import softplus_of
 
 
 def _slope_of_softplus(node: Expr) -> Expr:
