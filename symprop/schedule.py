@@ -16,6 +16,7 @@ from sympy import Add, Expr, Idx, Indexed, IndexedBase, Integer, Symbol
 
 from symprop.accumulation import accumulated
 from symprop.blocks import in_blocks, local_tensors
+from symprop.division import divided
 from symprop.equation import Equation, Recurrence, Reduce
 from symprop.loops import covers, ordered, start_value, without_stores
 from symprop.lowering import EVERYTHING, Lowering
@@ -59,6 +60,12 @@ class Target:
     gathered: frozenset[Symbol] = frozenset()
 
     @property
+    def divides(self) -> bool:
+        """Whether threads may share the numbers of a sum."""
+        lowering = self.lowering
+        return lowering.divided_sums and lowering.blocks and lowering.threads != 1
+
+    @property
     def product_lanes(self) -> int:
         return self.lanes if self.lowering.vector_products else 0
 
@@ -94,14 +101,17 @@ def schedule(
     planner.touch(kept)
     held = {*kept, *given} - target.gathered
     steps, scalars = without_stores(tuple(_finished(planner.items, program)), held)
+    tensors = (*program.tensors, *planner.temporaries)
+    if target.divides:
+        steady = (tensor for tensor in tensors if tensor.label in given)
+        steps = tuple(divided(steps, steady, target.gathered))
     if target.size is not None and target.lowering.blocks:
-        tensors = (*program.tensors, *planner.temporaries)
         steps = tuple(in_blocks(steps, tensors, target.size))
     if target.lowering.accumulation:
         numbers = {t.label for t in program.tensors if not t.axes} - scalars
         steps = accumulated(steps, held, numbers)
     used = {label for step in steps for label in touched(step)} - scalars
-    found = [t for t in (*program.tensors, *planner.temporaries) if t.label in used]
+    found = [t for t in tensors if t.label in used]
     buffers = [t for t in found if t.label not in given or t.label in target.gathered]
     local = set(local_tensors(steps, buffers, held, target.size)) if target.size else set()
     return Schedule(

@@ -134,7 +134,16 @@ class Rows:
     steps: tuple[Step, ...]
 
 
-Step = Nest | Gemm | Transpose | Fill | Gather | Draw | Loop | Rows
+@dataclass(frozen=True)
+class Divided:
+    """A product with picked rows whose sum is divided: each part of a batch gathers a range of the
+    summed numbers, of all rows, and sums these up; then the parts' sums are added.
+    """
+
+    product: Gemm
+
+
+Step = Nest | Gemm | Transpose | Fill | Gather | Draw | Loop | Rows | Divided
 
 
 @dataclass(frozen=True)
@@ -167,6 +176,8 @@ def touched(step: Step | Fused) -> tuple[Symbol, ...]:
     if isinstance(step, Gemm):
         used = (step.target, step.left, step.right, *accesses(step.factor))
         return tuple(dict.fromkeys(map(label_of, used)))
+    if isinstance(step, Divided):
+        return touched(step.product)
     found = (access for s in step.statements for access in (s.target, *s.reads))
     return tuple(dict.fromkeys(map(label_of, found)))
 
@@ -178,6 +189,8 @@ def written(step: Step | Fused) -> set[Symbol]:
         return {step.label}
     if isinstance(step, (Gemm, Transpose)):
         return {label_of(step.target)}
+    if isinstance(step, Divided):
+        return {label_of(step.product.left), label_of(step.product.target)}
     return {statement.label for statement in step.statements}
 
 
@@ -257,6 +270,8 @@ def _effort(step: Step) -> Iterator[tuple[int, int]]:
     if isinstance(step, (Loop, Rows)):
         for inner in step.steps:
             yield from _effort(inner)
+    elif isinstance(step, Divided):
+        yield from _effort(step.product)
     elif isinstance(step, Gemm):
         yield _points({*indices(step.target), step.summed})
     elif isinstance(step, Nest):

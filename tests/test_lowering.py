@@ -28,6 +28,7 @@ NETWORKS: dict[str, Network] = {
     "deep": Network([*[Dense(16, "tanh")] * 6, Dense(2)], inputs=2, loss="mae"),
     "wide": Network([Dense(128, "tanh"), Dense(3)], inputs=130, loss="mse"),
     "normed": Network([*[Dense(16, "tanh"), BatchNorm()] * 5, Dense(2)], inputs=3, loss="mse"),
+    "long": Network([Dense(180, "relu"), Dense(3, "softmax")], inputs=300, loss="cross_entropy"),
     "large": Network([Dense(1030, "tanh"), Dense(130, "relu"), Dense(3)], inputs=5, loss="mse"),
     "custom": Network(
         [Dense(20, activation=z * sympy.atan(z)), Dense(9, "softplus")],
@@ -74,7 +75,7 @@ def _threads_always_pay(monkeypatch: pytest.MonkeyPatch) -> None:
 
 CASES = [(name, lowering) for name in NETWORKS for lowering in OFF[:1]]
 CASES += [("odd" if n % 2 else "classifier", lowering) for n, lowering in enumerate(OFF[1:])]
-CASES += [(name, Lowering(threads=3)) for name in ("wide", "normed")]
+CASES += [(name, Lowering(threads=3)) for name in ("wide", "normed", "long")]
 CASES += [(name, Lowering(blocks=False)) for name in ("wide", "normed")]
 
 
@@ -148,14 +149,42 @@ class With:
         run(first, last, self.threads)
 
 
-@pytest.mark.parametrize(("name", "parts"), [("odd", 2), ("odd", 3), ("wide", 3)])
-def test_bits_depend_on_the_parts_of_a_batch_not_on_the_threads(name: str, parts: int) -> None:
+@pytest.mark.parametrize(
+    ("optimizer", "lowering", "is_divided"),
+    [
+        (Adam(0.01), Lowering(), True),
+        (Adam(0.01), Lowering(divided_sums=False), False),
+        (Adam(0.01), Lowering(threads=1), False),  # nobody to share with
+        (Adam(0.01), Lowering(blocks=False), False),  # rows are not shared either
+        (SGD(0.01), Lowering(), False),  # the matrix has no moments and stays in the cache
+    ],
+    ids=told,
+)
+def test_threads_share_the_sum_of_a_product_with_a_matrix_that_has_moments(
+    optimizer: Any, lowering: Lowering, is_divided: bool
+) -> None:
+    text = NETWORKS["long"].compile(optimizer, lowering=lowering).source
+    assert ("rows_of_part(300, part, parts)" in text) == is_divided
+
+
+@pytest.mark.parametrize(
+    ("name", "parts", "optimizer"),
+    [
+        ("odd", 2, SGD(0.01)),
+        ("odd", 3, SGD(0.01)),
+        ("wide", 3, SGD(0.01)),
+        ("long", 3, Adam(0.01)),
+    ],
+)
+def test_bits_depend_on_the_parts_of_a_batch_not_on_the_threads(
+    name: str, parts: int, optimizer: Any
+) -> None:
     net = NETWORKS[name]
     found = []
     for threads in (1, parts):
-        mine = values(net, SGD(0.01))
+        mine = values(net, optimizer)
         executable = NumbaExecutable(
-            net, SGD(0.01), "float32", as_float32(mine), Lowering(threads=parts)
+            net, optimizer, "float32", as_float32(mine), Lowering(threads=parts)
         )
         assert executable._entry("train").parts(BATCH) == parts
         executable._threads = With(threads)  # type: ignore[assignment]

@@ -25,7 +25,7 @@ LEVELS = (
     ("program",),
     ("liveness", "scope", "activations", "passes", "adjoint", "fingerprint"),
     ("layers", "initializers", "losses", "optimizers", "lowering", "steps", "kinks", "limits"),
-    ("accumulation", "blocks", "loops", "schedule", "domain"),
+    ("accumulation", "blocks", "division", "loops", "schedule", "domain"),
     ("network", "printers", "backends", "derive"),
     ("archive", "metrics", "history", "callbacks", "learning_rate", "progress"),
     ("data", "weights", "divergence", "recorder", "start", "cut", "training"),

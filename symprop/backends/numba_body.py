@@ -244,16 +244,16 @@ class Body:
         slices = tuple(_slice(part, step, names) for part in parts)
         return Call(self._module.shared("product", _product_kernel(step)), slices)
 
-    def _vector_product(self, step: Gemm, names: Names) -> Call:
+    def _vector_product(self, step: Gemm, names: Names, summed: str = "") -> Call:
         """C (+)= A · B: A with the distances between its rows and between its summed numbers, B and
-        C with those between their rows; range of rows, columns, summed numbers; whether to add, and
-        how many times.
+        C with those between their rows; range of rows, columns, summed numbers, if not all of them;
+        whether to add, and how many times.
         """
         (left, right, target) = (
             split(p, step.fixed)[1] for p in (step.left, step.right, step.target)
         )
         row, column = target
-        size = [_extent(index, names) for index in (column, step.summed)]
+        size = [_extent(column, names), summed or _extent(step.summed, names)]
         known = extent(row).is_Integer and extent(step.summed) != ROWS
         rows = self.bounds(int(extent(row))) if known else ("0", _extent(row, names))
         length = [_extent(subscripts[1], names) for subscripts in (left, right, target)]
@@ -301,14 +301,16 @@ class Body:
         given = names[tensor.label], key, first, f"{names[rows]} * {width}"
         return Call(self._own_kernel("draw"), given)
 
-    def _gather(self, tensor: Tensor, names: Names) -> Call:
-        """The call of the kernel that copies the rows of a batch, or of a block of it."""
-        kernel = gather_kernel([int(extent(axis)) for axis in tensor.axes[1:]])
+    def _gather(self, tensor: Tensor, names: Names, ends: tuple[str, ...] = ()) -> Call:
+        """The call of the kernel that copies the rows of a batch, or of a block of it, from one
+        number to another, if not all of them.
+        """
+        kernel = gather_kernel([int(extent(axis)) for axis in tensor.axes[1:]], bool(ends))
         name = self._module.shared("gather", kernel)
         into, within = names[tensor.label], names.within_block
         start, rows = ("begin + block", ROWS) if within else ("begin", BATCH)
         every = f"all_{into.removesuffix('_part')}"
-        return Call(name, (every, "order", start, names[rows], into))
+        return Call(name, (every, "order", start, names[rows], into, *ends))
 
 
 def block_rows(plan: Schedule, dtype: np.dtype[np.generic]) -> int:

@@ -19,7 +19,7 @@ from symprop.backends.numba_compile import Compiled, load
 from symprop.backends.numba_plan import Dtype, Planned, Subscript, unsafe
 from symprop.backends.numba_tables import Signature
 from symprop.backends.numba_threads import rows_of_part
-from symprop.backends.numba_training import sums_over_rows
+from symprop.backends.numba_training import divided_sums, sums_over_rows
 from symprop.backends.numba_vector import LANES
 from symprop.backends.numpy import Evaluator
 from symprop.errors import DataError
@@ -121,7 +121,7 @@ class Lowered:
             noise=_all_bare(program.with_role("noise")),
             outputs=_all_bare(planned.outputs),
             buffers=_all_bare(plan.buffers),
-            sums=_all_bare(sums_over_rows(plan)),
+            sums=_all_bare((*sums_over_rows(plan), *divided_sums(plan))),
             local=_all_bare(plan.local),
             block=block_rows(plan, planned.dtype),
             lives={together: planned.lives(together) for together in (False, True)},

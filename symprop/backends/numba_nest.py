@@ -26,7 +26,7 @@ RESERVED = re.compile(
     r"|p_\d+|at|row|either|every|fetch|largest|load|load_some|sqrt|store|store_some|total|where"
     r"|join|parts_used|rows_of_part|share|wait|(start|stop)(_\d+)?|parts?|thread|threads|barrier|low|high|active"
     r"|first|last|stride|rows_all|order|seeds|losses|done|count|step|epoch|batch|begin|block|blocks|layer"
-    r"|table_\d+|(line|matrix|cube)(32|64)|rows_from|entry_at|least"
+    r"|table_\d+|(line|matrix|cube)(32|64)|(rows|columns)_from|entry_at|least"
     r"|height|noise|noise_key|key_\d+|draw(32|64)"
     rf"|{'|'.join((*VECTORIZABLE, *PRODUCTS))}"
 )
@@ -338,26 +338,30 @@ class NestWriter:
         self._after[depth].append(f"{lead}{element} = {name}")
 
 
-def gather_kernel(sizes: Sequence[int]) -> Kernel:
-    """into[i, …] = data[picks[start + i], …] for rows of these sizes.
+def gather_kernel(sizes: Sequence[int], ranged: bool = False) -> Kernel:
+    """into[i, …] = data[picks[start + i], …] for rows of these sizes; ``ranged``, from number low
+    of a row to high, of one axis.
 
     The rows lie anywhere in memory, so that each is asked for some rows before it is read. Indices
     are unsigned: for others, Numba asks at each whether it counts from the end.
     """
+    ends = ["np.uintp(‹5›), np.uintp(‹6›)"] if ranged else [f"np.uintp({m})" for m in sizes]
+    rows = "columns_from(‹0›, ‹5›)" if ranged else "‹0›"
     lines = [
         "last = np.uintp(‹1›.size - 1)",
         "for i0 in range(np.uintp(‹3›)):",
         f"{INDENT}at = np.uintp(‹2›) + i0",
         f"{INDENT}row = np.uintp(‹1›[at])",
-        f"{INDENT}fetch(‹0›, np.uintp(‹1›[min(at + np.uintp({AHEAD}), last)]), {prod(sizes)})",
-        *(f"{INDENT * n}for i{n} in range(np.uintp({m})):" for n, m in enumerate(sizes, 1)),
+        f"{INDENT}fetch({rows}, np.uintp(‹1›[min(at + np.uintp({AHEAD}), last)]), {prod(sizes)})",
+        *(f"{INDENT * n}for i{n} in range({end}):" for n, end in enumerate(ends, 1)),
     ]
     inner = [f"i{n}" for n in range(1, len(sizes) + 1)]
     target, source = (", ".join((row, *inner)) for row in ("i0", "row"))
     lines.append(f"{INDENT * (len(sizes) + 1)}‹4›[{target}] = ‹0›[{source}]")
-    labels = tuple(map(Symbol, ("data", "picks", "start", "number", "into")))
+    names = ("data", "picks", "start", "number", "into", *(("low", "high") if ranged else ()))
+    labels, every = tuple(map(Symbol, names)), tuple(range(len(names)))
     note = "into[i, …] = data[picks[start + i], …]"
-    return Kernel(tuple(INDENT + line for line in lines), labels, tuple(range(5)), (note,))
+    return Kernel(tuple(INDENT + line for line in lines), labels, every, (note,))
 
 
 def _symbols(values: Iterable[Expr]) -> set[Symbol]:

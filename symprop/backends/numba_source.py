@@ -24,7 +24,8 @@ from symprop.steps import Schedule
 FUNCTIONS: dict[str, tuple[str, ...]] = {
     "numba_kernels": ("least",),
     "numba_views": (
-        *("cube32", "cube64", "entry_at", "line32", "line64", "matrix32", "matrix64", "rows_from"),
+        *("columns_from", "cube32", "cube64", "entry_at", "line32", "line64"),
+        *("matrix32", "matrix64", "rows_from"),
     ),
     "numba_product": (
         *("begin_epoch", "product32", "product32x2", "product32x4", "product32x8", "product64"),

@@ -26,6 +26,7 @@ from symprop.blocks import ROWS
 from symprop.program import Program
 from symprop.scope import BATCH
 from symprop.steps import (
+    Divided,
     Fill,
     Gathered,
     Gemm,
@@ -38,7 +39,7 @@ from symprop.steps import (
     touched,
     written,
 )
-from symprop.tensor import Tensor, extent, subscripts_of
+from symprop.tensor import Tensor, extent, label_of, subscripts_of
 
 WAIT = Call("wait", ("barrier", "threads"))
 SELDOM = 6
@@ -62,6 +63,12 @@ def sums_over_rows(plan: Schedule) -> tuple[Tensor, ...]:
     return tuple(t for t in plan.buffers if t.label in labels and t.shape[:1] != (BATCH,))
 
 
+def divided_sums(plan: Schedule) -> tuple[Tensor, ...]:
+    """The sums that are divided: each part of a batch has its own of all rows."""
+    labels = {label_of(s.product.target) for s in plan.steps if isinstance(s, Divided)}
+    return tuple(t for t in plan.buffers if t.label in labels)
+
+
 def begun_before_rows(plan: Schedule) -> bool:
     """Whether a sum over rows holds something before its first row: parts of it would not."""
     begun: set[Symbol] = set()
@@ -83,6 +90,7 @@ class TrainingBody(Body):
         self._labels = [label for label in arguments(program, plan) if label != BATCH]
         self._names = Names((BATCH, ROWS, *self._labels))
         self._sums = {t.label: t for t in sums_over_rows(plan)}
+        self._divided = {t.label: t for t in divided_sums(plan)}
         self._shares: dict[int, None] = {}
         self._sizes = {BATCH: self._names[BATCH]}
 
@@ -92,7 +100,8 @@ class TrainingBody(Body):
         return ("noise",) if self.program.with_role("noise") else ()
 
     def _given(self, label: Symbol) -> str:
-        return f"{self._names[label]}_parts" if label in self._sums else self._names[label]
+        in_parts = label in self._sums or label in self._divided
+        return f"{self._names[label]}_parts" if in_parts else self._names[label]
 
     def piece(self, text: str, names: Names) -> Piece | None:
         """The array that a variable holds: of a sum, the part's own, or those of all parts."""
@@ -120,7 +129,7 @@ class TrainingBody(Body):
         """All lines."""
         m, loop = self._names[BATCH], [INDENT + line for line in self._batch(loss)]
         used = words(loop)
-        for label in self._sums:
+        for label in (*self._sums, *self._divided):
             if self._names[label] in used:
                 yield f"{self._names[label]} = entry_at({self._given(label)}, 0)"
         for size in self._shares:
@@ -213,11 +222,35 @@ class TrainingBody(Body):
         for way, found in groupby(steps, self._way):
             if way == "parts":
                 yield Passage.of(self._parts(list(found)), "The parts of a batch.")
+            elif way == "divided":
+                for step in found:
+                    yield from self._ranges(step)
             elif way == "shared":
                 yield from (self.call(step, self._names) for step in found)
             else:
                 yield "if thread == 0:"
                 yield from (INDENT + line for line in self.lines(found, self._names))
+
+    def _ranges(self, divided: Step) -> Iterator[str]:
+        """The parts of a thread, one after the other: each takes a range of the summed numbers."""
+        if not isinstance(divided, Divided):
+            return
+        step = divided.product
+        rows, matrix, result = (label_of(p) for p in (step.left, step.right, step.target))
+        own = self._names.but(
+            {
+                rows: f"columns_from({self._names[rows]}, low)",
+                matrix: f"rows_from({self._names[matrix]}, low, high - low)",
+                result: f"{self._names[result]}_own",
+            },
+            within_block=False,
+        )
+        yield "for part in range(thread, parts, threads):"
+        yield f"{INDENT}low, high = rows_of_part({extent(step.summed)}, part, parts)"
+        yield f"{INDENT}{own[result]} = entry_at({self._given(result)}, part)"
+        tensor = self.program.by_label[rows]
+        yield f"{INDENT}{self._gather(tensor, self._names, ('low', 'high'))}"
+        yield f"{INDENT}{self._vector_product(step, own, 'high - low')}"
 
     def _parts(self, steps: list[Step]) -> Iterator[str]:
         """The parts of a thread, one after the other."""
@@ -231,12 +264,19 @@ class TrainingBody(Body):
         for label in summed:
             if own[label] in used:
                 yield f"{INDENT}{own[label]} = entry_at({self._given(label)}, part)"
+        for label in self._divided:
+            if any(label in touched(step) for step in steps):
+                width = prod(int(extent(axis)) for axis in self._divided[label].axes[1:])
+                ends = f"low * {width}", f"high * {width}"
+                yield f"{INDENT}{Call('join', (self._given(label), 'parts', *ends))}"
         yield from (INDENT + line for line in lines)
 
-    def _way(self, step: Step) -> Literal["parts", "shared", "first"]:
-        """Whether a step is done for each part, each thread does its share of it, or the first
-        thread does all of it.
+    def _way(self, step: Step) -> Literal["parts", "divided", "shared", "first"]:
+        """Whether a step is done for each part, by rows or by a divided sum, each thread does its
+        share of it, or the first thread does all of it.
         """
+        if isinstance(step, Divided):
+            return "divided"
         if isinstance(step, Rows) or (isinstance(step, Fill) and step.label in self._sums):
             return "parts"
         return "shared" if self._shared_by(step) else "first"

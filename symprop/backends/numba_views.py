@@ -93,6 +93,21 @@ def rows_from(_context: Any, a: Any, first: Any, count: Any) -> Any:
 
 
 @intrinsic  # type: ignore[misc, unused-ignore]
+def columns_from(_context: Any, a: Any, first: Any) -> Any:
+    """a[:, first:], of which only the place and the distance between rows are true: for products,
+    which are told how many columns there are.
+    """
+
+    def generate(context: Any, build: ir.IRBuilder, _signature: Any, given: Any) -> Any:
+        source = context.make_array(a)(context, build, value=given[0])
+        strides = cgutils.unpack_tuple(build, source.strides, a.ndim)
+        source.data = cgutils.pointer_add(build, source.data, build.mul(given[1], strides[1]))
+        return source._getvalue()
+
+    return a(a, types.intp), generate
+
+
+@intrinsic  # type: ignore[misc, unused-ignore]
 def entry_at(_context: Any, a: Any, at: Any) -> Any:
     """a[at], without a look at how many entries there are."""
 
