@@ -36,12 +36,21 @@ each part of a batch would need so much memory of its own, each block would read
 """
 
 
-def in_blocks(steps: Iterable[Step], tensors: Iterable[Tensor], size: Symbol) -> Iterator[Step]:
+FACTOR = 1 << 18
+"""Numbers of a matrix with which threads that work together rather multiply all rows, each by its
+share of the columns: else each would read all of it for its share of the rows.
+"""
+
+
+def in_blocks(
+    steps: Iterable[Step], tensors: Iterable[Tensor], size: Symbol, together: bool = False
+) -> Iterator[Step]:
     """The steps, those that treat rows alike in blocks; ``size`` is the number of all rows,
-    ``tensors`` are all that the steps use.
+    ``tensors`` are all that the steps use. Of threads that work ``together``, each takes some rows
+    of a block, but some columns of what large matrices give.
     """
     waiting = tuple(steps)
-    finder = _Finder(tensors, size)
+    finder = _Finder(tensors, size, together)
     while waiting:
         before, run, waiting = finder.split(waiting)
         yield from before
@@ -70,8 +79,8 @@ def local_tensors(
 class _Finder:
     """Tells which steps treat rows alike, and makes them steps of a block."""
 
-    def __init__(self, tensors: Iterable[Tensor], size: Symbol):
-        self.size = size
+    def __init__(self, tensors: Iterable[Tensor], size: Symbol, together: bool):
+        self.size, self._together = size, together
         self._rows = {t.label for t in tensors if t.shape[:1] == (size,)}
 
     def split(
@@ -117,10 +126,9 @@ class _Finder:
         return isinstance(step, Nest) and self._nest_by_rows(step)
 
     def _is_large(self, step: Gemm) -> bool:
-        """Whether a product gives a large sum over rows."""
-        sizes = [extent(index) for index in indices(step.target)]
-        known = all(size.is_Integer for size in sizes)
-        return known and prod(map(int, sizes)) >= LARGE
+        """Whether a product gives a large sum over rows, or has a matrix that threads share."""
+        shared = self._together and _count(step.right) >= FACTOR
+        return shared or _count(step.target) >= LARGE
 
     def _product_by_rows(self, step: Gemm) -> bool:
         parts = (step.target, step.left, step.right)
@@ -194,6 +202,12 @@ class _Finder:
 
     def _names(self, found: Iterable[Idx]) -> dict[Idx, Idx]:
         return {i: Idx(i.label, ROWS) for i in found if extent(i) == self.size}
+
+
+def _count(element: Expr) -> int:
+    """How many numbers a matrix has; 0 if that depends on the rows."""
+    sizes = [extent(index) for index in indices(element)]
+    return prod(map(int, sizes)) if all(size.is_Integer for size in sizes) else 0
 
 
 def _bare(value: Expr) -> set[Idx]:

@@ -10,7 +10,7 @@ may stay in a cache that is too small for all. Each part gives a sum of its own 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from math import prod
 
 from sympy import Expr, Integer, Symbol
@@ -30,9 +30,11 @@ def divided(
     steps: Iterable[Step],
     given: Iterable[Tensor],
     gathered: Collection[Symbol],
+    another: Callable[[Expr], Expr],
 ) -> Iterator[Step]:
     """The steps, with large products being divided: of rows that are ``gathered`` and a matrix that
-    they update; ``given`` are the tensors that hold values from batch to batch.
+    they update; ``given`` are the tensors that hold values from batch to batch, ``another`` gives
+    an element's counterpart in a tensor of its own.
     """
     found = tuple(steps)
     sizes = {tensor.label: prod(tensor.shape, start=Integer(1)) for tensor in given}
@@ -46,7 +48,7 @@ def divided(
     alone = {label_of(product.left) for product in products.values()}
     for number, step in enumerate(found):
         if number in products:
-            yield Divided(products[number])
+            yield Divided(products[number], another(products[number].target))
         elif not isinstance(step, Gather) or step.label not in alone:
             yield step
 

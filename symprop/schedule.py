@@ -101,12 +101,13 @@ def schedule(
     planner.touch(kept)
     held = {*kept, *given} - target.gathered
     steps, scalars = without_stores(tuple(_finished(planner.items, program)), held)
-    tensors = (*program.tensors, *planner.temporaries)
     if target.divides:
-        steady = (tensor for tensor in tensors if tensor.label in given)
-        steps = tuple(divided(steps, steady, target.gathered))
+        steady = (tensor for tensor in program.tensors if tensor.label in given)
+        steps = tuple(divided(steps, steady, target.gathered, planner.another))
+    tensors = (*program.tensors, *planner.temporaries)
     if target.size is not None and target.lowering.blocks:
-        steps = tuple(in_blocks(steps, tensors, target.size))
+        together = bool(target.gathered) and target.divides
+        steps = tuple(in_blocks(steps, tensors, target.size, together))
     if target.lowering.accumulation:
         numbers = {t.label for t in program.tensors if not t.axes} - scalars
         steps = accumulated(steps, held, numbers)
@@ -226,17 +227,21 @@ class _Planner:
             return True
         target, value = equation.target, equation.target
         if not fresh:
-            tensor = self.program.by_label[equation.label]
-            temporary = replace(tensor, order=-1 - len(self.temporaries), role="intermediate")
-            self.temporaries.append(temporary)
-            self.started.add(temporary.label)
-            value = temporary[subscripts_of(target)]
+            value = self.another(target)
+            self.started.add(label_of(value))
         self.items.append(replace(gemm, target=value))
         if scale != 1 or not fresh:
             reduce: Reduce = "set" if fresh else "sum"
             loops = tuple(index for index in indices(target) if index != self.fixed)
             self.statement(Statement(target, value * scale, loops, reduce, equation))
         return True
+
+    def another(self, element: Expr) -> Expr:
+        """The element with the same subscripts of a new tensor like its own."""
+        tensor = self.program.by_label[label_of(element)]
+        temporary = replace(tensor, order=-1 - len(self.temporaries), role="intermediate")
+        self.temporaries.append(temporary)
+        return temporary[subscripts_of(element)]
 
     def statement(self, statement: Statement) -> None:
         """Join the nearest earlier nest over the same points that nothing in between forbids."""

@@ -137,10 +137,12 @@ class Rows:
 @dataclass(frozen=True)
 class Divided:
     """A product with picked rows whose sum is divided: each part of a batch gathers a range of the
-    summed numbers, of all rows, and sums these up; then the parts' sums are added.
+    summed numbers, of all rows, and sums these up; then the parts' sums are added. ``others`` holds
+    those of all parts but the first.
     """
 
     product: Gemm
+    others: Expr
 
 
 Step = Nest | Gemm | Transpose | Fill | Gather | Draw | Loop | Rows | Divided
@@ -177,7 +179,7 @@ def touched(step: Step | Fused) -> tuple[Symbol, ...]:
         used = (step.target, step.left, step.right, *accesses(step.factor))
         return tuple(dict.fromkeys(map(label_of, used)))
     if isinstance(step, Divided):
-        return touched(step.product)
+        return (*touched(step.product), label_of(step.others))
     found = (access for s in step.statements for access in (s.target, *s.reads))
     return tuple(dict.fromkeys(map(label_of, found)))
 
@@ -190,7 +192,7 @@ def written(step: Step | Fused) -> set[Symbol]:
     if isinstance(step, (Gemm, Transpose)):
         return {label_of(step.target)}
     if isinstance(step, Divided):
-        return {label_of(step.product.left), label_of(step.product.target)}
+        return set(map(label_of, (step.product.left, step.product.target, step.others)))
     return {statement.label for statement in step.statements}
 
 

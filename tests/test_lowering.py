@@ -29,6 +29,9 @@ NETWORKS: dict[str, Network] = {
     "wide": Network([Dense(128, "tanh"), Dense(3)], inputs=130, loss="mse"),
     "normed": Network([*[Dense(16, "tanh"), BatchNorm()] * 5, Dense(2)], inputs=3, loss="mse"),
     "long": Network([Dense(180, "relu"), Dense(3, "softmax")], inputs=300, loss="cross_entropy"),
+    "shared": Network(
+        [Dense(520, bias=False), Dense(530, "relu"), BatchNorm(), Dense(3)], inputs=260, loss="mse"
+    ),
     "large": Network([Dense(1030, "tanh"), Dense(130, "relu"), Dense(3)], inputs=5, loss="mse"),
     "custom": Network(
         [Dense(20, activation=z * sympy.atan(z)), Dense(9, "softplus")],
@@ -75,7 +78,7 @@ def _threads_always_pay(monkeypatch: pytest.MonkeyPatch) -> None:
 
 CASES = [(name, lowering) for name in NETWORKS for lowering in OFF[:1]]
 CASES += [("odd" if n % 2 else "classifier", lowering) for n, lowering in enumerate(OFF[1:])]
-CASES += [(name, Lowering(threads=3)) for name in ("wide", "normed", "long")]
+CASES += [(name, Lowering(threads=3)) for name in ("wide", "normed", "long", "shared")]
 CASES += [(name, Lowering(blocks=False)) for name in ("wide", "normed")]
 
 
@@ -174,6 +177,7 @@ def test_threads_share_the_sum_of_a_product_with_a_matrix_that_has_moments(
         ("odd", 3, SGD(0.01)),
         ("wide", 3, SGD(0.01)),
         ("long", 3, Adam(0.01)),
+        ("shared", 3, Adam(0.01)),
     ],
 )
 def test_bits_depend_on_the_parts_of_a_batch_not_on_the_threads(

@@ -94,6 +94,10 @@ class Body:
         """The range of a loop of so many turns: all of them."""
         return "0", str(size)
 
+    def columns(self, step: Gemm) -> tuple[str, str]:
+        """The range of columns of a product, if not all of them."""
+        return "", ""
+
     def row_bounds(self, names: Names) -> tuple[str, str]:
         """The range of the rows: all of them."""
         return "0", names[BATCH]
@@ -256,6 +260,7 @@ class Body:
         size = [_extent(column, names), summed or _extent(step.summed, names)]
         known = extent(row).is_Integer and extent(step.summed) != ROWS
         rows = self.bounds(int(extent(row))) if known else ("0", _extent(row, names))
+        low, high = self.columns(step) if not summed else ("", "")
         length = [_extent(subscripts[1], names) for subscripts in (left, right, target)]
         distances = (length[0], "1") if left[0] == row else ("1", length[0])
         a, b, c = (_slice(part, step, names) for part in (step.left, step.right, step.target))
@@ -274,6 +279,10 @@ class Body:
         else:
             kernel = self._own_kernel("strips")
             apart = [length[1], "1"] if straight else ["1", length[1]]
+        if low:
+            size[0] = f"{high} - {low}"
+            b = f"columns_from({b}, {low})" if straight else f"rows_from({b}, {low}, {size[0]})"
+            c = f"columns_from({c}, {low})"
         places = (a, *distances, b, *apart, c, length[2])
         return Call(kernel, (*places, *rows, *size, add, factor))
 

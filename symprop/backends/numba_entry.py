@@ -19,7 +19,7 @@ from symprop.backends.numba_compile import Compiled, load
 from symprop.backends.numba_plan import Dtype, Planned, Subscript, unsafe
 from symprop.backends.numba_tables import Signature
 from symprop.backends.numba_threads import rows_of_part
-from symprop.backends.numba_training import divided_sums, sums_over_rows
+from symprop.backends.numba_training import others_of, sums_over_rows
 from symprop.backends.numba_vector import LANES
 from symprop.backends.numpy import Evaluator
 from symprop.errors import DataError
@@ -32,7 +32,7 @@ Sizes = Mapping[Symbol, int]
 
 WORTH_A_THREAD = 16384
 """Vector instructions, some 5 µs, for which another thread is worth the waits at barriers."""
-MOST_THREADS, LEAST_SHARE = 16, 16
+MOST_THREADS, LEAST_SHARE = 16, 8
 """How many parts of a batch at most, and how many rows each should have at least."""
 
 
@@ -85,8 +85,9 @@ class Lowered:
     It holds no equations, so that it is soon read from a file. ``layout`` tells how matrices lie;
     ``data`` and ``noise`` are what each batch is given, ``outputs`` what is read afterwards.
     ``buffers`` are for a whole batch, ``sums`` those of them that every part of a batch has for
-    itself, ``local`` those for a block of at most ``block`` rows; ``lives`` says when each is
-    needed, by whether threads work together. ``effort`` is that of ``steps``.
+    itself, ``others`` those of each part but the first, ``local`` those for a block of at most
+    ``block`` rows; ``lives`` says when each is needed, by whether threads work together. ``effort``
+    is that of ``steps``.
     """
 
     name: str
@@ -99,6 +100,7 @@ class Lowered:
     outputs: tuple[Tensor, ...]
     buffers: tuple[Tensor, ...]
     sums: tuple[Tensor, ...]
+    others: tuple[Tensor, ...]
     local: tuple[Tensor, ...]
     block: int
     lives: Mapping[bool, Mapping[Symbol, Life]]
@@ -121,7 +123,8 @@ class Lowered:
             noise=_all_bare(program.with_role("noise")),
             outputs=_all_bare(planned.outputs),
             buffers=_all_bare(plan.buffers),
-            sums=_all_bare((*sums_over_rows(plan), *divided_sums(plan))),
+            sums=_all_bare(sums_over_rows(plan)),
+            others=_all_bare(others_of(plan)),
             local=_all_bare(plan.local),
             block=block_rows(plan, planned.dtype),
             lives={together: planned.lives(together) for together in (False, True)},
@@ -169,6 +172,7 @@ class Work:
         sums = self._lowered.sums if parts else ()
         shapes = {t: shape_of(t, {BATCH: rows}) for t in self._lowered.buffers}
         shapes |= {t: (parts, *(shapes[t] or (1,))) for t in sums}
+        shapes |= {t: (max(0, parts - 1), *shapes[t]) for t in self._lowered.others}
         shared = self._made(shapes, parts)
         _, part = rows_of_part.py_func(rows, 0, max(1, parts))  # the first is the longest
         block = min(part, self._lowered.block)

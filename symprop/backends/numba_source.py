@@ -33,7 +33,15 @@ FUNCTIONS: dict[str, tuple[str, ...]] = {
     ),
     "numba_strips": ("strips32", "strips64"),
     "numba_noise": ("draw32", "draw64", "noise_key"),
-    "numba_threads": ("join", "parts_used", "rows_of_part", "share", "wait"),
+    "numba_threads": (
+        "join",
+        "join_others",
+        "parts_used",
+        "rows_of_part",
+        "share",
+        "share_columns",
+        "wait",
+    ),
     "numba_lanes": (
         *("either", "every", "fetch", "first", "largest", "load", "load_some", "sqrt", "store"),
         *("store_some", "total", "where"),

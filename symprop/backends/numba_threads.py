@@ -145,9 +145,36 @@ def join(parts, active, start, stop):  # type: ignore[no-untyped-def]
 
 
 @compiled
+def add_others(total, others, count, start, stop):  # type: ignore[no-untyped-def]
+    """total += others[0] + others[1] + …, of so many, for the elements of a range."""
+    size = others.size // others.shape[0]
+    for part in range(count):
+        for n in range(start, stop):
+            more = _number(others, part * size + n)  # type: ignore[call-arg, var-annotated, unused-ignore]
+            put(total, n, _number(total, n) + more)
+
+
+@inlined
+def join_others(total, others, parts, start, stop):  # type: ignore[no-untyped-def]
+    """The same, if there are more parts than the first."""
+    if parts > 1:
+        add_others(total, others, parts - 1, start, stop)
+
+
+@compiled
 def share(size, thread, threads):  # type: ignore[no-untyped-def]
     """From where to where a thread does the elements of an array: in whole cache lines."""
     step = (size + 16 * threads - 1) // (16 * threads) * 16
+    start, stop = thread * step, thread * step + step
+    return size if start > size else start, size if stop > size else stop
+
+
+@compiled
+def share_columns(size, wide, thread, threads):  # type: ignore[no-untyped-def]
+    """From where to where a thread does the columns of a product: in whole strips, so that each
+    column is summed up as by one thread.
+    """
+    step = (size + wide * threads - 1) // (wide * threads) * wide
     start, stop = thread * step, thread * step + step
     return size if start > size else start, size if stop > size else stop
 

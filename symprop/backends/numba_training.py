@@ -10,7 +10,7 @@ steps of which one uses what another thread has written, all wait for each other
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from itertools import groupby
 from math import prod
 from typing import Literal
@@ -22,6 +22,7 @@ from symprop.backends.numba_body import Body, Kernels, arguments, batch_tensors,
 from symprop.backends.numba_calls import OFTEN, Call
 from symprop.backends.numba_nest import INDENT, Names, Passage
 from symprop.backends.numba_tables import Kind, Piece, Signature
+from symprop.backends.numba_vector import LANES
 from symprop.blocks import ROWS
 from symprop.program import Program
 from symprop.scope import BATCH
@@ -63,9 +64,13 @@ def sums_over_rows(plan: Schedule) -> tuple[Tensor, ...]:
     return tuple(t for t in plan.buffers if t.label in labels and t.shape[:1] != (BATCH,))
 
 
-def divided_sums(plan: Schedule) -> tuple[Tensor, ...]:
-    """The sums that are divided: each part of a batch has its own of all rows."""
-    labels = {label_of(s.product.target) for s in plan.steps if isinstance(s, Divided)}
+def _divided(steps: Iterable[Step]) -> Iterator[Divided]:
+    return (step for step in steps if isinstance(step, Divided))
+
+
+def others_of(plan: Schedule) -> tuple[Tensor, ...]:
+    """What each part of a batch but the first has of its own, of all rows: its divided sums."""
+    labels = {label_of(step.others) for step in _divided(plan.steps)}
     return tuple(t for t in plan.buffers if t.label in labels)
 
 
@@ -90,8 +95,9 @@ class TrainingBody(Body):
         self._labels = [label for label in arguments(program, plan) if label != BATCH]
         self._names = Names((BATCH, ROWS, *self._labels))
         self._sums = {t.label: t for t in sums_over_rows(plan)}
-        self._divided = {t.label: t for t in divided_sums(plan)}
+        self._divided = {label_of(step.product.target) for step in _divided(plan.steps)}
         self._shares: dict[int, None] = {}
+        self._columns: dict[int, None] = {}
         self._sizes = {BATCH: self._names[BATCH]}
 
     @property
@@ -100,8 +106,7 @@ class TrainingBody(Body):
         return ("noise",) if self.program.with_role("noise") else ()
 
     def _given(self, label: Symbol) -> str:
-        in_parts = label in self._sums or label in self._divided
-        return f"{self._names[label]}_parts" if in_parts else self._names[label]
+        return f"{self._names[label]}_parts" if label in self._sums else self._names[label]
 
     def piece(self, text: str, names: Names) -> Piece | None:
         """The array that a variable holds: of a sum, the part's own, or those of all parts."""
@@ -129,11 +134,14 @@ class TrainingBody(Body):
         """All lines."""
         m, loop = self._names[BATCH], [INDENT + line for line in self._batch(loss)]
         used = words(loop)
-        for label in (*self._sums, *self._divided):
+        for label in self._sums:
             if self._names[label] in used:
                 yield f"{self._names[label]} = entry_at({self._given(label)}, 0)"
         for size in self._shares:
             yield f"start_{size}, stop_{size} = share({size}, thread, threads)"
+        wide = 2 * LANES[self._module.dtype.name]
+        for size in self._columns:
+            yield f"left_{size}, right_{size} = share_columns({size}, {wide}, thread, threads)"
         yield "count = (rows_all.size + stride - 1) // stride"
         yield "epoch, batch = first // count, first % count - 1"
         yield "for step in range(first, last):"
@@ -185,7 +193,7 @@ class TrainingBody(Body):
         for number, steps in enumerate(rounds):
             yield from self._round(steps)
             yield WAIT
-            yield from self._added(self._summed(steps))
+            yield from self._added(self._summed(steps), list(_divided(steps)))
             if number == holding[-1]:
                 yield from self._counted(loss)
 
@@ -207,7 +215,8 @@ class TrainingBody(Body):
                 continue
             if not self._may_join(found, step) or not self._may_use(step, added):
                 yield found.steps
-                found, added = Gathered(), set()
+                added = {label_of(s.product.target) for s in _divided(found.steps)}
+                found = Gathered()
             if isinstance(step, Rows):
                 grown = written(step)
                 yield [*found.steps, *(fill for fill in fills if fill.label in grown), step]
@@ -223,18 +232,16 @@ class TrainingBody(Body):
             if way == "parts":
                 yield Passage.of(self._parts(list(found)), "The parts of a batch.")
             elif way == "divided":
-                for step in found:
-                    yield from self._ranges(step)
+                for divided in _divided(found):
+                    yield from self._ranges(divided)
             elif way == "shared":
                 yield from (self.call(step, self._names) for step in found)
             else:
                 yield "if thread == 0:"
                 yield from (INDENT + line for line in self.lines(found, self._names))
 
-    def _ranges(self, divided: Step) -> Iterator[str]:
+    def _ranges(self, divided: Divided) -> Iterator[str]:
         """The parts of a thread, one after the other: each takes a range of the summed numbers."""
-        if not isinstance(divided, Divided):
-            return
         step = divided.product
         rows, matrix, result = (label_of(p) for p in (step.left, step.right, step.target))
         own = self._names.but(
@@ -247,7 +254,8 @@ class TrainingBody(Body):
         )
         yield "for part in range(thread, parts, threads):"
         yield f"{INDENT}low, high = rows_of_part({extent(step.summed)}, part, parts)"
-        yield f"{INDENT}{own[result]} = entry_at({self._given(result)}, part)"
+        others = f"entry_at({self._names[label_of(divided.others)]}, part - 1)"
+        yield f"{INDENT}{own[result]} = {self._names[result]} if part == 0 else {others}"
         tensor = self.program.by_label[rows]
         yield f"{INDENT}{self._gather(tensor, self._names, ('low', 'high'))}"
         yield f"{INDENT}{self._vector_product(step, own, 'high - low')}"
@@ -264,11 +272,6 @@ class TrainingBody(Body):
         for label in summed:
             if own[label] in used:
                 yield f"{INDENT}{own[label]} = entry_at({self._given(label)}, part)"
-        for label in self._divided:
-            if any(label in touched(step) for step in steps):
-                width = prod(int(extent(axis)) for axis in self._divided[label].axes[1:])
-                ends = f"low * {width}", f"high * {width}"
-                yield f"{INDENT}{Call('join', (self._given(label), 'parts', *ends))}"
         yield from (INDENT + line for line in lines)
 
     def _way(self, step: Step) -> Literal["parts", "divided", "shared", "first"]:
@@ -297,6 +300,8 @@ class TrainingBody(Body):
         """What a step is shared out by, such as the number of elements; None if it is not."""
         if isinstance(step, Transpose) or (isinstance(step, Gemm) and self._rows_known(step)):
             return str(step.target)
+        if isinstance(step, Gemm) and self._all_rows(step):
+            return f"columns of {step.target}"
         flat = self.flat(step) if isinstance(step, Nest) else None
         return flat[0] if flat else None
 
@@ -304,12 +309,31 @@ class TrainingBody(Body):
         """Whether the rows of a product can be shared out."""
         return step.vectors and extent(subscripts_of(step.target)[0]).is_Integer
 
+    def _all_rows(self, step: Gemm) -> bool:
+        """Whether a product is of all rows at once, so that its columns can be shared out."""
+        row, column = subscripts_of(step.target)[-2:] if not step.batch else (None, None)
+        known = column is not None and extent(column).is_Integer
+        return known and step.vectors and step.fixed is None and extent(row) == BATCH
+
+    def columns(self, step: Gemm) -> tuple[str, str]:
+        if not self._all_rows(step):
+            return super().columns(step)
+        size = int(extent(subscripts_of(step.target)[-1]))
+        self._columns[size] = None
+        return f"left_{size}", f"right_{size}"
+
     def _may_use(self, step: Step, added: set[Symbol]) -> bool:
         """Whether a step need not wait until sums are added up: each thread uses the elements that
         it has added up itself.
         """
         used = added.intersection(touched(step))
-        return all(self._shared_by(step) == self._size(label) for label in used)
+        return all(self._alike(step, label) for label in used)
+
+    def _alike(self, step: Step, label: Symbol) -> bool:
+        """Whether a step is shared out as a sum is added up."""
+        if label in self._divided:
+            return self._way(step) == "parts"
+        return self._shared_by(step) == self._size(label)
 
     def _size(self, label: Symbol) -> int:
         return prod(int(extent(axis)) for axis in self._sums[label].axes)
@@ -319,10 +343,18 @@ class TrainingBody(Body):
         labels = {label for step in steps if isinstance(step, Rows) for label in written(step)}
         return [label for label in self._sums if label in labels]
 
-    def _added(self, labels: list[Symbol]) -> Iterator[Call]:
-        """Add up the sums of the parts."""
+    def _added(self, labels: list[Symbol], divided: list[Divided]) -> Iterator[Call | str]:
+        """Add up the sums of the parts: those over rows, and those that were divided, by rows."""
         for label in labels:
             yield Call("join", (self._given(label), "active", *self.bounds(self._size(label))))
+        if divided:
+            yield "for part in range(thread, active, threads):"
+            yield f"{INDENT}low, high = rows_of_part({self._names[BATCH]}, part, parts)"
+        for step in divided:
+            result, others = (self._names[label_of(e)] for e in (step.product.target, step.others))
+            width = extent(subscripts_of(step.product.target)[-1])
+            ends = f"low * {width}", f"high * {width}"
+            yield f"{INDENT}{Call('join_others', (result, others, 'parts', *ends))}"
 
     def bounds(self, size: int) -> tuple[str, str]:
         """The range of a loop of so many turns: this thread's share."""

@@ -33,9 +33,9 @@ LATENCY = 4
 """How many sums must be under way so that a fused multiply-add need not wait for another."""
 DOT = 10
 """What adding up the lanes of a vector costs, in instructions."""
-LARGEST = 1 << 20
-"""A product with more known elements of its loops is left to BLAS, which packs its matrices for the
-caches and has threads of its own: 2048 × 1024 weights, not 1024 × 1024.
+LARGEST = 1 << 24
+"""A product with more known elements of its loops, such as 4096 × 4096 weights, is left to BLAS,
+which has threads of its own: up to there, it was slower on one thread and on two.
 """
 
 LARGE = 1 << 17
