@@ -18,8 +18,9 @@ class Lowering:
     products that would not run along vectors. ``fusion``: statements over the same points share a
     loop nest. ``accumulation``: products that are gradients are added straight into the weights,
     where the optimizer needs nothing else of them. ``blocks``: rows are taken in blocks that stay
-    in the cache. ``divided_sums``: threads share the sums of a product with a large matrix instead
-    of its rows. ``shared_memory``: tensors that are never needed at the same time share memory.
+    in the cache. ``divided_products``: threads share the sum or the columns of a product with a
+    large matrix instead of its rows, and so read only some of the matrix. ``shared_memory``:
+    tensors that are never needed at the same time share memory.
     ``threads``: how many threads may work on a batch, 0 for as many as pay.
 
     ``exact_slopes``, off by default, is no optimization: the slope 1 − a² of a saturated tanh,
@@ -39,7 +40,7 @@ class Lowering:
     fusion: bool = True
     accumulation: bool = True
     blocks: bool = True
-    divided_sums: bool = True
+    divided_products: bool = True
     shared_memory: bool = True
     threads: int = 0
     exact_slopes: bool = False

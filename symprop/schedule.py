@@ -61,9 +61,9 @@ class Target:
 
     @property
     def divides(self) -> bool:
-        """Whether threads may share the numbers of a sum."""
+        """Whether threads may share the sum or the columns of a product of a batch's rows."""
         lowering = self.lowering
-        return lowering.divided_sums and lowering.blocks and lowering.threads != 1
+        return lowering.divided_products and lowering.blocks and lowering.threads != 1
 
     @property
     def product_lanes(self) -> int:

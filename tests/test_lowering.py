@@ -156,7 +156,7 @@ class With:
     ("optimizer", "lowering", "is_divided"),
     [
         (Adam(0.01), Lowering(), True),
-        (Adam(0.01), Lowering(divided_sums=False), False),
+        (Adam(0.01), Lowering(divided_products=False), False),
         (Adam(0.01), Lowering(threads=1), False),  # nobody to share with
         (Adam(0.01), Lowering(blocks=False), False),  # rows are not shared either
         (SGD(0.01), Lowering(), False),  # the matrix has no moments and stays in the cache
@@ -168,6 +168,12 @@ def test_threads_share_the_sum_of_a_product_with_a_matrix_that_has_moments(
 ) -> None:
     text = NETWORKS["long"].compile(optimizer, lowering=lowering).source
     assert ("rows_of_part(300, part, parts)" in text) == is_divided
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_threads_share_the_columns_of_a_product_with_a_large_matrix(on: bool) -> None:
+    model = NETWORKS["shared"].compile(SGD(0.1), lowering=Lowering(divided_products=on))
+    assert ("share_columns(530, " in model.source) == on
 
 
 @pytest.mark.parametrize(
