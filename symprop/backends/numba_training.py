@@ -4,8 +4,8 @@ The rows of a batch are cut into parts, each with sums over rows of its own, whi
 afterwards: so the bits depend on the number of parts, but not on that of the threads that do them.
 Every thread runs this function, with memory of its own for what lives in a block of rows. What
 comes before and after the parts is shared out by elements, by the columns of a product or by ranges
-of its sum, of which each part has one, or left to the first thread. Between
-steps of which one uses what another thread has written, all wait for each other.
+of its sum, of which each part has one, or left to the first thread. Between steps of which one uses
+what another thread has written, all wait for each other.
 """
 
 from __future__ import annotations
