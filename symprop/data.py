@@ -24,6 +24,10 @@ DTYPES = ("float32", "float64")
 SUM_TOLERANCE = 1e-5
 """How far a target row's sum may be from 1: more than rounding in float32, less than a mistake."""
 
+LONGEST = 40
+"""The characters of an entry that a message shows."""
+CLASS_NUMBERS = "; number class labels by classes, y = np.unique(y, return_inverse=True)"
+
 
 def data_type(given: Any) -> np.dtype[Any]:
     """float32 or float64, given as a name or as a NumPy type."""
@@ -49,8 +53,8 @@ def seed_number(given: Any) -> int:
     return int(given.__index__())
 
 
-def number_array(name: str, given: Any) -> Array:
-    """An array of real numbers; finite or not."""
+def number_array(name: str, given: Any, for_text: str = "") -> Array:
+    """An array of real numbers; finite or not. ``for_text`` is the hint where it holds words."""
     if np.ma.is_masked(given):
         raise DataError(f"{name}: has masked values; fill them or drop their rows")
     try:
@@ -60,9 +64,24 @@ def number_array(name: str, given: Any) -> Array:
     if array.dtype.kind not in "biuf":
         raise ArgumentTypeError(
             f"{name}: expected an array of numbers, got {type(given).__name__} "
-            f"of dtype {array.dtype}"
+            f"of dtype {array.dtype}{_why_no_numbers(array, for_text)}"
         )
     return array
+
+
+def _why_no_numbers(array: Array, for_text: str) -> str:
+    """The first entry that is no number, and a hint."""
+    for where, entry in np.ndenumerate(array.astype(object)) if array.ndim else ():
+        try:
+            float(entry)
+        except (TypeError, ValueError):
+            shown = f", with {type(entry).__name__} {_shortened(repr(entry))} at {_place(where)}"
+            return shown + (for_text if isinstance(entry, (str, bytes)) else "")
+    return "; convert it, as by .astype(float)" if array.ndim and array.size else ""
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
 def _place(where: tuple[Any, ...]) -> str:
@@ -154,9 +173,10 @@ def target_array(
 
     Raises ArgumentTypeError, ShapeError or DataError.
     """
-    array = number_array(name, given)
     outputs = network.named("y").sample_shape
     kind = network.loss.labels
+    labelled = kind in ("classes", "probability", "sign")
+    array = number_array(name, given, CLASS_NUMBERS if labelled else "")
     if array.ndim and len(array) != rows:
         beside = name.replace("y", "x")
         raise ShapeError(

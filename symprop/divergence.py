@@ -26,6 +26,11 @@ OUTSIDE = (
     "needs softmax before it, binary_cross_entropy sigmoid, poisson an activation above 0)"
 )
 """The likely cause of numbers that are not finite before anything is learned."""
+REMEDIES = (
+    "What helps: a smaller learning rate, clip_norm= of the optimizer, x and y scaled to about 1; "
+    "network.compile(…) starts anew"
+)
+"""What to do next: what was learned shortly before is rarely of use."""
 SHARE = 0.01
 """What part of the time of training the keeping of moments to go back to may take."""
 LARGE = 1 << 18
@@ -140,7 +145,7 @@ def divergence(
     causes = causes[::-1] if (epoch, batch) == (1, 1) else causes
     return DivergenceError(
         f"fit: {name} is {bad} in epoch {epoch}, batch {batch}; the model is as it was before that "
-        f"batch. Usually {', or '.join(causes)}",
+        f"batch. Usually {', or '.join(causes)}. {REMEDIES}",
         epoch,
         batch,
         name,

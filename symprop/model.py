@@ -130,9 +130,10 @@ class Model:
 
         ``callbacks``: objects with ``on_epoch_end(model, epoch, logs)``, such as EarlyStopping; one
         that sets ``model.stop_training = True`` ends the training. ``sample_weight`` (N,) and
-        ``class_weight`` {class: weight} weigh the samples, L = (1/m) Σ_b w[b] ℓ[b].
-        ``checkpoint`` names a file to save the model to: every so many batches, by default after
-        each epoch, and at the end. The first call compiles, which ``progress``, a bar, shows.
+        ``class_weight`` {class: weight} weigh the samples, L = (1/m) Σ_b w[b] ℓ[b]; a class that is
+        left out has the weight 1. ``checkpoint`` names a file to save the model to: every so many
+        batches, by default after each epoch, and at the end. The first call compiles, for seconds:
+        ``progress``, a bar, shows it, and the logger "symprop" tells it at the level INFO.
 
         A second call continues: parameters, optimizer state and generator are kept. A refused call
         changes nothing. Ctrl-C raises KeyboardInterrupt between two batches; the model is then as

@@ -14,6 +14,7 @@ from symprop.settings import setting
 
 CLASSES: dict[Labels, tuple[int, int]] = {"probability": (0, 1), "sign": (-1, 1)}
 """The two classes of targets that are one number."""
+BY_LABEL = "; the number of a label is its place in classes, y = np.unique(y, return_inverse=True)"
 
 
 def weight_array(
@@ -84,6 +85,7 @@ def _class(given: Any, known: tuple[int, ...]) -> int:
     if isinstance(given, bool) or not hasattr(given, "__index__"):
         raise ArgumentTypeError(
             f"class_weight: expected class numbers as keys, got {type(given).__name__} {given!r}"
+            f"{BY_LABEL if isinstance(given, str) else ''}"
         )
     number = int(given.__index__())
     if number not in known:

@@ -103,6 +103,17 @@ def test_class_numbers_with_another_loss_are_told_how_to_be_one_hot():
         assert "np.eye" not in str(caught.value)
 
 
+@pytest.mark.parametrize("labels", [["cat", "dog", "cat"], np.array(["cat", "dog", "cat"], "O")])
+def test_class_labels_are_refused_with_a_hint_that_numbers_them(labels):
+    hint = "with str 'cat' at row 0; number class labels by classes, y = np.unique(y, return_inv"
+    for loss, outputs in (("cross_entropy", 2), ("binary_cross_entropy", 1)):
+        with raises(ArgumentTypeError, hint):
+            target_array(network(loss, outputs=outputs), labels, 3, F64)
+    with pytest.raises(ArgumentTypeError) as caught:
+        target_array(network("mse", outputs=1), labels, 3, F64)
+    assert "np.unique" not in str(caught.value)
+
+
 # --- arrays -----------------------------------------------------------------------------------
 
 
@@ -112,7 +123,13 @@ def test_class_numbers_with_another_loss_are_told_how_to_be_one_hot():
         (None, ArgumentTypeError, "x: expected an array of numbers, got NoneType of dtype object"),
         ([["a", "b"]], ArgumentTypeError, "x: expected an array of numbers, got list of dtype <U1"),
         ([[1j]], ArgumentTypeError, "got list of dtype complex128"),
-        (np.array([[1, None]]), ArgumentTypeError, "got ndarray of dtype object"),
+        (
+            np.array([[1, None]]),
+            ArgumentTypeError,
+            "got ndarray of dtype object, with NoneType None at row 0, column 1",
+        ),
+        ([["1", "2"]], ArgumentTypeError, "of dtype <U1; convert it, as by .astype(float)"),
+        (np.array([[1, 2]], object), ArgumentTypeError, "object; convert it, as by .astype(float)"),
         (np.array(["2020"], "M8[Y]"), ArgumentTypeError, "of dtype datetime64[Y]"),
         ([[1, 2], [3]], ShapeError, "x: its rows have different lengths"),
         (np.ma.array([[1.0]], mask=[[True]]), DataError, "x: has masked values"),

@@ -375,6 +375,8 @@ def test_weights_are_those_of_the_last_finite_step(backend, rate, validation):
     assert np.isfinite(model.history.loss).all()
     assert f"in epoch {epoch + 1}, batch {batch + 1};" in str(caught.value)
     assert "learning rate is too high" in str(caught.value)
+    assert "clip_norm=" in str(caught.value)
+    assert "network.compile(…) starts anew" in str(caught.value)
 
 
 def test_the_first_tensor_of_the_step_that_is_not_finite_is_named(backend):
