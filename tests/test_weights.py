@@ -141,8 +141,16 @@ def test_unweighted_networks_keep_their_code():
         ({"class_weight": [1, 2, 3]}, ArgumentTypeError, "class_weight: expected a dict"),
         ({"class_weight": {3: 1}}, ArgumentError, "no class 3; the classes are 0 … 2"),
         ({"class_weight": {-1: 1}}, ArgumentError, "no class -1; the classes are 0 … 2"),
-        ({"class_weight": {"a": 1}}, ArgumentTypeError, "got str 'a'; the number of a label is its"),
-        ({"class_weight": {0.5: 1}}, ArgumentTypeError, "expected class numbers as keys, got float"),
+        (
+            {"class_weight": {"a": 1}},
+            ArgumentTypeError,
+            "'a'; the number of a label is its place",
+        ),
+        (
+            {"class_weight": {0.5: 1}},
+            ArgumentTypeError,
+            "class numbers as keys, got float",
+        ),
         ({"class_weight": {0: -1}}, ArgumentError, "class_weight: of class 0: expected at least 0"),
         ({"class_weight": {0: np.inf}}, ArgumentError, "of class 0: expected a finite number"),
         ({"class_weight": {0: "1"}}, ArgumentTypeError, "of class 0: expected a number, got str"),

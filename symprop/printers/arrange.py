@@ -20,6 +20,7 @@ from symprop.primitives import (
     Select,
     Sign,
 )
+from symprop.printers.signs import signed
 from symprop.printers.structure import (
     LARGE,
     AllOf,
@@ -66,6 +67,7 @@ class Arrange:
             return Minus(-value) if value.is_Number and value < 0 else value
         if isinstance(value, (Indexed, Symbol)):
             return self.access(value)
+        value = signed(value, self.names)
         holds = self.condition(value)
         if holds is not None:
             return Bracket(holds)
@@ -176,7 +178,7 @@ class Arrange:
 
     def reduction(self, value: Expr, over: Iterable[Idx], kind: str = "sum") -> Expr:
         """Σ or max; factors free of the summed indices stand in front of the Σ."""
-        over = tuple(over)
+        over, value = tuple(over), signed(value, self.names)
         parts = tuple(factors(value))
         inside = [factor for factor in parts if set(free_indices(factor)) & set(over)]
         if kind != "sum" or not inside:

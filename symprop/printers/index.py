@@ -13,6 +13,7 @@ from sympy import Expr, Idx, Symbol
 
 from symprop.equation import Equation, Recurrence
 from symprop.printers.arrange import Arrange
+from symprop.printers.signs import sums
 from symprop.printers.structure import Call, Names, plus
 from symprop.printers.unicode import UnicodePrinter
 from symprop.program import Program
@@ -104,7 +105,14 @@ def names_of(program: Program, given: Mapping[str, str] | None = None) -> Names:
             rest = tensor.order - bit
             scalars.setdefault(bit, str(replace(tensor, order=rest).label))
     counts = (t for t in program.tensors if t.order and t.role == "constant")
-    return Names(scalars, given or {}, frozenset(str(tensor.label) for tensor in counts))
+    declared = (e for e in program.flat if not program.by_label[e.label].order)
+    return Names(
+        scalars,
+        given or {},
+        frozenset(str(tensor.label) for tensor in counts),
+        frozenset(total for equation in declared for total in sums(equation.value)),
+        frozenset(str(tensor.label) for tensor in program.with_role("target")),
+    )
 
 
 def lines(

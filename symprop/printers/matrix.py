@@ -17,6 +17,7 @@ from symprop.equation import Equation
 from symprop.passes.contraction import contraction
 from symprop.printers.arrange import Arrange, factors, split
 from symprop.printers.index import Line
+from symprop.printers.signs import signed
 from symprop.printers.structure import (
     LARGE,
     Call,
@@ -49,7 +50,7 @@ def in_matrices(line: Line, names: Names, form: Form) -> Line | None:
     if line.relation == "+=" or line.each:
         return None
     try:
-        equations = [_for(form, equation) for equation in line.equations]
+        equations = [_signed(_for(form, equation), names) for equation in line.equations]
         terms = [_term(equation, names) for equation in equations]
     except _NoForm:
         return None
@@ -70,6 +71,10 @@ def _for(form: Form, equation: Equation) -> Equation:
         value=equation.value.xreplace(replaced),
         over=tuple(index for index in equation.over if index not in batch),
     )
+
+
+def _signed(equation: Equation, names: Names) -> Equation:
+    return replace(equation, value=signed(equation.value, names))
 
 
 def _one_sample(access: Expr, batch: set[Idx]) -> Expr:

@@ -179,12 +179,15 @@ class Names:
 
     ``scalars`` maps the bit that a backward pass sets in ``Tensor.order`` to its scalar's label,
     ``given`` a label to the name to print in its place (``z1′1`` to ``delta1``). ``counts`` are the
-    labels of what a backward pass counts: such a tensor is no derivative.
+    labels of what a backward pass counts: such a tensor is no derivative. ``sums`` are those of the
+    declaration (``signs.sums``), ``targets`` the labels of what a prediction is compared with.
     """
 
     scalars: Mapping[int, str] = field(default_factory=dict)
     given: Mapping[str, str] = field(default_factory=dict)
     counts: frozenset[str] = frozenset()
+    sums: frozenset[Expr] = frozenset()
+    targets: frozenset[str] = frozenset()
 
     def access(self, label: str, subscripts: Iterable[Expr] = ()) -> Node:
         """The element of the tensor called ``label``: x[s], or ∂L/∂x[s] for a cotangent."""
