@@ -35,6 +35,8 @@ from symprop.tensor import Tensor, accesses, indices, label_of, subscripts_of
 
 Number = Callable[[Symbol], str]
 """The number under which a tensor's definition was told."""
+ALGEBRA = ("cancellation", "common factor", "rearrangement")
+"""What the lines of a fraction's algebra are called."""
 
 
 class Explainer:
@@ -42,6 +44,8 @@ class Explainer:
 
     def __init__(self, lookup: Lookup, number: Number, full: bool):
         self.lookup, self.number, self.full = lookup, number, full
+        self.told: dict[Symbol, tuple[Equation, ...]] = {}
+        """What cotangents on the way were found to be: each is told once."""
 
     def steps(self, cotangent: Tensor) -> tuple[Step, ...]:
         """The lines from the δ above (or L) to a cotangent's shortest form."""
@@ -54,7 +58,11 @@ class Explainer:
                 continue
             lines, equations = self._one(tensor, known)
             known[label] = equations
-            found += lines if label == cotangent.label else [_gathered(tensor, lines, equations)]
+            if label == cotangent.label:
+                found += lines
+            elif self.told.get(label) != equations:
+                self.told[label] = equations
+                found.append(_gathered(tensor, lines, equations))
         return (*found, *self._arrival(cotangent, known))
 
     def _arrival(
@@ -300,7 +308,7 @@ class Explainer:
             for fact in (self.lookup.forward.facts if rule == "declared fact" else ())
             if read.intersection(map(label_of, accesses(fact.value)))
         )
-        if rule in ("cancellation", "common factor"):
+        if rule in ALGEBRA:
             rule = algebra_rule(before, after)
         reasons = {
             "substitution": "with the lines above",
@@ -324,12 +332,15 @@ def substituted(
 
 
 def _joined(lines: list[Step]) -> list[Step]:
-    """The lines, substitutions that follow each other as one."""
+    """The lines, substitutions that follow each other as one, and so algebra."""
     found: list[Step] = []
     for line in lines:
         last = found[-1] if found else None
         if last and last.rule == line.rule == "substitution" and last.reason == line.reason:
             found[-1] = replace(last, after=line.after)
+        elif last and last.rule in ALGEBRA and line.rule in ALGEBRA:
+            rule = algebra_rule(last.before, line.after)
+            found[-1] = replace(last, rule=rule, after=line.after)
         else:
             found.append(line)
     return found

@@ -11,7 +11,7 @@ from sympy import Expr, Mul, Symbol
 
 from symprop.activations import ARGUMENT
 from symprop.derive import activation, chain, floating
-from symprop.derive.build import FORWARD, LOSS, STATISTICS, UPDATE
+from symprop.derive.build import FORWARD, GRADIENTS, LOSS, STATISTICS, UPDATE
 from symprop.derive.declared import declared
 from symprop.derive.groups import Run
 from symprop.derive.matrices import lines_in_matrices
@@ -72,6 +72,8 @@ class Teller:
         self.names = derivation.names
         self.depth = DETAILS.index(derivation.detail)
         self.lookup = derivation.lookup
+        self.said: set[str] = set()
+        """What was said of kinks: of a penalty, which the layers share, it is said once."""
         self.tensors = {**derivation.raw.by_label, **derivation.update.by_label}
 
     def part(self, steps: tuple[Step, ...]) -> Iterator[Item]:
@@ -151,7 +153,10 @@ class Teller:
                 yield Sentence("and with the derivative of the activation written out:")
         helpers = tuple(inner for inner in step.steps if inner.rule == "common sum")
         yield from self.results((*helpers, step), important=True)
-        yield from (Sentence(words) for words in step.conditions)
+        for words in step.conditions:
+            if step.section != GRADIENTS or words not in self.said:
+                yield Sentence(words)
+            self.said.add(words)
         for inner in step.steps:
             if inner.rule in SUPPOSED and self.depth > 0:
                 yield from self.supposed(inner)
@@ -170,7 +175,7 @@ class Teller:
             return
         value, slope, *stored = activation.function(found)
         arrange, z = Arrange(self.names), Access(ARGUMENT)
-        sides = (Call(Symbol("sigma"), z), Call(Symbol("sigma_prime"), z))
+        sides = [Call(Symbol(self.names.function(f)), z) for f in ("sigma", "sigma_prime")]
         rows = [Line(sides[0], "=", arrange(value)), Line(sides[1], "=", arrange(slope))]
         rows += [Line(sides[1], "=", arrange(form)) for form in stored]
         yield Formulas(tuple(Row(line, "" if n else "activation") for n, line in enumerate(rows)))

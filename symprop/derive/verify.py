@@ -227,7 +227,8 @@ class Checker:
         for slope in sorted({n for e in equations for n in e.value.atoms(SLOPE)}, key=str):
             known, shown = self._slope(slope), self._slope_in_matrices(slope, form)
             equations = tuple(replace(e, value=e.value.xreplace({slope: known})) for e in equations)
-            call = Call(Symbol("sigma_prime"), names.access(str(label_of(slope.args[0]))))
+            read = names.access(str(label_of(slope.args[0])))
+            call = Call(Symbol(names.function("sigma_prime")), read)
             node = node.xreplace({call: shown})
         return matrix_difference(exact, node, equations, names, form)
 

@@ -28,6 +28,7 @@ from symprop.network import Network
 from symprop.printers.arrange import Arrange
 from symprop.printers.index import Line, line_text, lines
 from symprop.printers.matrix import in_matrices
+from symprop.printers.spelling import greek
 from symprop.printers.structure import Names
 from symprop.printers.unicode import UnicodePrinter
 from symprop.tensor import Tensor, label_of
@@ -161,7 +162,7 @@ def _slip(
     slope = None if own is None else Factor(own, source=tensor[tensor.axes])
     stored = tuple(t for t in programs(network).tensors if t.axes)
     outputs = int(network.forward.outputs[0].shape[-1])
-    spell = Spelling(printed.element, printed.whole)
+    spell = Spelling(printed.element, printed.whole, greek(printed.names.activation))
     search = Search(points, given, right, tensor.role, formulas, stored, outputs, slope, spell)
     found = search.likely()
     looks = f"it looks as if {found}" if found else ""

@@ -42,6 +42,7 @@ class Spelling:
     element: Callable[[Expr], str]
     whole: Callable[[Expr], str]
     """The tensor of an element, without subscripts."""
+    activation: str = "σ"
 
     def factor(self, factor: Factor) -> str:
         if factor.source is not None:
@@ -49,7 +50,7 @@ class Spelling:
         return self.whole(factor.value) if _is_access(factor.value) else self.element(factor.value)
 
     def slope(self, at: Expr) -> str:
-        return f"σ′({self.whole(at)})"
+        return f"{self.activation}′({self.whole(at)})"
 
     def axis(self, index: Idx, terms: Iterable[Term]) -> str:
         """The samples, or the second index of W⁽²⁾."""
@@ -238,8 +239,8 @@ class Search:
         if factor.source is None or factor.output is None:
             return
         z, a = factor.source, factor.output
-        slopes, function = map(self.spell.slope, (a, z)), f"σ({self.spell.whole(z)})"
-        at_a, at_z = slopes
+        at_a, at_z = map(self.spell.slope, (a, z))
+        function = f"{self.spell.activation}({self.spell.whole(z)})"
         words = f"the derivative of the activation is taken at {self.spell.whole(a)} instead of "
         yield f"{words}{self.spell.whole(z)}: {at_a} for {at_z}", factor.value.xreplace({z: a})
         yield f"the activation {function} stands where its derivative {at_z} belongs", a

@@ -213,7 +213,7 @@ class Arrange:
         if isinstance(value, Floor):
             return Call(Symbol("floor"), Fraction(*arguments))
         names = {Maximum: "max", Minimum: "min", Sign: "sign"}
-        name = names.get(type(value), type(value).__name__)
+        name = names.get(type(value), self.names.function(type(value).__name__))
         if isinstance(value, Maximum):  # max(max(u, v), w) is max(u, v, w)
             arguments = [part for node in arguments for part in _within_max(node)]
         return Call(Symbol(name), *arguments)

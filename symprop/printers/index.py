@@ -14,7 +14,8 @@ from sympy import Expr, Idx, Symbol
 from symprop.equation import Equation, Recurrence
 from symprop.printers.arrange import Arrange
 from symprop.printers.signs import sums
-from symprop.printers.structure import Call, Names, plus
+from symprop.printers.spelling import name_parts
+from symprop.printers.structure import ACTIVATIONS, Call, Names, plus
 from symprop.printers.unicode import UnicodePrinter
 from symprop.program import Program
 from symprop.tensor import (
@@ -112,7 +113,13 @@ def names_of(program: Program, given: Mapping[str, str] | None = None) -> Names:
         frozenset(str(tensor.label) for tensor in counts),
         frozenset(total for equation in declared for total in sums(equation.value)),
         frozenset(str(tensor.label) for tensor in program.with_role("target")),
+        _activation(program),
     )
+
+
+def _activation(program: Program) -> str:
+    letters = {name_parts(str(tensor.label))[0] for tensor in program.tensors}
+    return next((letter for letter in ACTIVATIONS if letter not in letters), ACTIVATIONS[0])
 
 
 def lines(

@@ -10,12 +10,13 @@ from sympy.printing.latex import LatexPrinter as SymPyLatexPrinter
 
 from symprop.printers.index import Block, Line
 from symprop.printers.spelling import POWER, SUM, Spelling, decimal, greek, name_parts
-from symprop.printers.structure import LARGE, Access, entries
+from symprop.printers.structure import ACTIVATIONS, LARGE, Access, entries
 
 RELATIONS = {"≤": r"\le", "≥": r"\ge", "≠": r"\ne", "←": r"\leftarrow", "+=": r"\mathrel{+}="}
-FUNCTIONS = {"sigma", "max", "min", "exp", "log", "sin", "cos", "tan", "cot", "sec", "csc"}
+FUNCTIONS = {*ACTIVATIONS, "max", "min", "exp", "log", "sin", "cos", "tan", "cot", "sec", "csc"}
 FUNCTIONS |= {"sinh", "cosh", "tanh", "coth", "arcsin", "arccos", "arctan"}
-FUNCTION_NAMES = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "sigma_prime": "sigma'"}
+FUNCTION_NAMES = {"asin": "arcsin", "acos": "arccos", "atan": "arctan"}
+FUNCTION_NAMES |= {f"{letter}_prime": f"{letter}'" for letter in ACTIVATIONS}
 
 
 class LatexPrinter(Spelling, SymPyLatexPrinter):  # type: ignore[misc]  # SymPy has no types

@@ -14,10 +14,10 @@ from sympy.printing.printer import Printer
 
 from symprop.printers.index import Block, Line, line_text, text
 from symprop.printers.spelling import POWER, SUM, Spelling, decimal, greek, name_parts
-from symprop.printers.structure import LARGE, Access, Call, Compare, Minus, entries
+from symprop.printers.structure import ACTIVATIONS, LARGE, Access, Call, Compare, Minus, entries
 from symprop.printers.unicode import UnicodePrinter
 
-FUNCTION_NAMES = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "sigma": "σ"}
+FUNCTION_NAMES = {"asin": "arcsin", "acos": "arccos", "atan": "arctan"}
 APPLY = "<mo>\N{FUNCTION APPLICATION}</mo>"
 COMMA = "<mo>,</mo>"
 HAT = '<mo stretchy="false">\N{MODIFIER LETTER CIRCUMFLEX ACCENT}</mo>'
@@ -294,6 +294,7 @@ def _part(part: str) -> str:
 
 def _function(name: str) -> str:
     """A function's name: σ and σ′ as symbols, all others upright."""
-    if name == "sigma_prime":
-        return "<mi>σ</mi><mo>′</mo>"
+    letter = name.removesuffix("_prime")
+    if letter in ACTIVATIONS:
+        return f"<mi>{greek(letter)}</mi>{'' if letter == name else '<mo>′</mo>'}"
     return f"<mi>{escape(FUNCTION_NAMES.get(name, name))}</mi>"

@@ -169,6 +169,8 @@ def entries(node: Expr) -> Iterator[tuple[Expr, ...]]:
 
 
 PRIME = "′"
+ACTIVATIONS = ("sigma", "phi", "psi", "chi")
+"""The letters for an activation: the first that no tensor is called by."""
 LARGE = 10_000
 """A rational with a larger denominator prints as a decimal."""
 
@@ -181,6 +183,7 @@ class Names:
     ``given`` a label to the name to print in its place (``z1′1`` to ``delta1``). ``counts`` are the
     labels of what a backward pass counts: such a tensor is no derivative. ``sums`` are those of the
     declaration (``signs.sums``), ``targets`` the labels of what a prediction is compared with.
+    ``activation`` is the letter for σ, which may be the name of a tensor.
     """
 
     scalars: Mapping[int, str] = field(default_factory=dict)
@@ -188,6 +191,7 @@ class Names:
     counts: frozenset[str] = frozenset()
     sums: frozenset[Expr] = frozenset()
     targets: frozenset[str] = frozenset()
+    activation: str = ACTIVATIONS[0]
 
     def access(self, label: str, subscripts: Iterable[Expr] = ()) -> Node:
         """The element of the tensor called ``label``: x[s], or ∂L/∂x[s] for a cotangent."""
@@ -198,6 +202,11 @@ class Names:
         bit = 1 << (int(order).bit_length() - 1)
         inner = name if int(order) == bit else f"{name}{PRIME}{int(order) - bit}"
         return Slope(self._scalar(bit), self.access(inner, subscripts))
+
+    def function(self, name: str) -> str:
+        """What a function is called: an activation σ and its derivative by the letter for them."""
+        known = {"sigma": self.activation, "sigma_prime": f"{self.activation}_prime"}
+        return known.get(name, name)
 
     def _scalar(self, bit: int) -> Node:
         known = self.scalars.get(bit)

@@ -9,10 +9,11 @@ from sympy import Expr
 from sympy.printing.str import StrPrinter
 
 from symprop.printers.spelling import POWER, PRODUCT, SUM, Spelling, decimal, greek, name_parts
-from symprop.printers.structure import LARGE, Node, Product, Reduction, Times, entries
+from symprop.printers.structure import ACTIVATIONS, LARGE, Node, Product, Reduction, Times, entries
 
 SUPERSCRIPTS = str.maketrans("0123456789+-()lL", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ˡᴸ")
-FUNCTIONS = {"sigma": "σ", "sigma_prime": "σ′"}
+FUNCTIONS = {letter: greek(letter) for letter in ACTIVATIONS}
+FUNCTIONS |= {f"{letter}_prime": f"{greek(letter)}′" for letter in ACTIVATIONS}
 
 
 class UnicodePrinter(Spelling, StrPrinter):  # type: ignore[misc]  # SymPy has no types
