@@ -8,12 +8,24 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import sympy
-from symprop import SGD, Adam, CosineDecay, Dense, Network, StepDecay, WarmUp
+from symprop import (
+    SGD,
+    Activation,
+    Adam,
+    BatchNorm,
+    CosineDecay,
+    Dense,
+    Network,
+    StepDecay,
+    WarmUp,
+)
 from symprop.derive import Derivation
+from symprop.derive.explain import ALGEBRA
 from symprop.errors import ArgumentError, DerivationError
 from symprop.tensor import label_of
 
@@ -312,3 +324,35 @@ def test_the_update_is_named_and_that_of_descent_is_as_by_default():
     assert "Update by Adam\n" in str(net.derive(optimizer="adam"))
     assert str(net.derive(optimizer="sgd")) == str(net.derive())
     assert net.derive(optimizer="adam").worked([1, 2], [1, 2]).updated.keys() == {"W1", "b1", "L"}
+
+
+def test_an_activation_has_a_letter_that_no_tensor_has() -> None:
+    layers = [Dense(2), BatchNorm(), Activation("sigmoid"), Dense(1)]
+    derivation = Network(layers, inputs=2, loss="mse").derive()
+    text = str(derivation)
+    assert "σ⁽²⁾[j] = √(v⁽²⁾[j] + 1e-5)" in text
+    assert "φ(z) = 1/(1 + exp(-z))" in text
+    assert "δ⁽²⁾ = (δ⁽³⁾ W⁽³⁾) ⊙ φ′(z⁽²⁾)" in text
+    assert "σ(" not in text
+    assert "σ′" not in text
+    assert r"\phi'\left(z^{(2)}\right)" in derivation.latex()
+    assert "<mi>φ</mi><mo>′</mo>" in derivation.html()
+    assert derivation.verify(points=1).checks
+    assert "φ" not in str(two_layers("sigmoid"))
+
+
+def test_what_layers_share_is_told_once() -> None:
+    net = Network([Dense(3, "tanh"), Dense(2)], inputs=4, loss="mse", l1=0.1)
+    text = in_one_line(net.derive())
+    assert text.count("Where the penalty has a kink") == 1
+    assert text.count("∂L/∂R = 1 ") == 1
+
+
+@pytest.mark.parametrize("activation", ["softmax", "mish", "sigmoid"])
+def test_algebra_that_follows_algebra_is_one_line(activation: str) -> None:
+    net = Network([Dense(3, activation), Dense(3, "softmax")], inputs=2, loss="cross_entropy")
+    for step in net.derive().steps:
+        lines = [inner for line in step.steps for inner in (line.steps or (line,))]
+        pairs = [(a, b) for a, b in pairwise(lines) if a.after == b.before]
+        assert not any({a.rule, b.rule} <= {*ALGEBRA} for a, b in pairs)
+        assert all(line.before != line.after for line in lines if line.rule in ALGEBRA)
