@@ -537,6 +537,22 @@ def test_derivation_gives_the_range_of_each_rule_that_fires() -> None:
         assert in_words(rule) in text
 
 
+def test_derivation_shows_what_each_rule_found() -> None:
+    derivation = SHOWN.derive(detail="summary")
+    lines = {line.rule: line for step in derivation.steps for line in step.steps if line.reason}
+    values = {r.name for c in changes(SHOWN.gradients) for r in c.rules if r.level != "program"}
+    assert values <= set(lines)
+    text = " ".join(str(derivation).split())
+    assert "log(ŷ[b, j]) = log(exp(min(z⁽²⁾[b, j] - c⁽²⁾[b], 0))/s⁽²⁾[b])" in text
+    assert "1 - exp(-a⁽¹⁾[b, j]) = -expm1(-a⁽¹⁾[b, j])" in text
+
+
+def test_verify_finds_a_rule_that_is_shown_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(floating, "narrowed", lambda before, after: (before, 2 * after))
+    with pytest.raises(DerivationError, match="does not hold"):
+        SHOWN.derive().verify(points=1)
+
+
 def test_derivation_has_no_such_section_where_nothing_changes() -> None:
     assert SECTION not in str(Network([Dense(2, "relu")], 2, "mse").derive())
 

@@ -248,8 +248,11 @@ class Explainer:
             yield "stored value", stored
 
     def _stored_in_words(self, before: Expr, after: Expr) -> str:
-        new = {label_of(a) for a in accesses(after)} - {label_of(a) for a in accesses(before)}
-        return ", ".join(f"held by {self.number(label)}" for label in sorted(new, key=str)[:1])
+        """Where the element stands that was not read, or not as often."""
+        read = set(accesses(before))
+        more = [a for a in accesses(after) if after.count(a) > before.count(a)]
+        new = sorted(more, key=lambda access: access in read)
+        return f"held by {self.number(label_of(new[0]))}" if new else ""
 
     def _eliminated(self, before: Expr, after: Expr) -> tuple[Step, ...]:
         """How what a tensor stores comes into a factor."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from sympy import Add, Expr, Symbol
+from sympy import Add, Expr, Mul, Pow, Symbol
 
 from symprop.derive.groups import Block, Run, blocks_of, label_number, layer_number
 from symprop.derive.lookup import as_value
@@ -15,7 +15,7 @@ from symprop.formula import Beginning
 from symprop.passes.functions import Written
 from symprop.passes.rewrite import bind
 from symprop.passes.rule import Rule
-from symprop.passes.stabilize import changes
+from symprop.passes.stabilize import Place, changes
 from symprop.primitives import Absolute, Select
 from symprop.program import Program
 from symprop.tensor import accesses
@@ -29,7 +29,13 @@ INTRODUCTION = (
 SHOWN, LONG = 3, 6
 """How many terms are shown of a polynomial that has more than so many."""
 
-RULES = "The rules by which they were found, each with all shapes that it is for:"
+LONGEST = 320
+"""The characters of both forms up to which what a rule was applied to is shown."""
+
+RULES = (
+    "The rules by which they were found, each with all shapes that it is for, and below it the "
+    "first that it found here:"
+)
 
 
 class Floating:
@@ -44,8 +50,13 @@ class Floating:
         found = [change for change in made if change.before is not None]
         self.running = {c.before: _on_paper(c.after, own) for c in found}
         self.rules: dict[Symbol, dict[Rule, None]] = {}
+        self.places: dict[Symbol, dict[Rule, Place]] = {}
+        """What a rule found first in a tensor's equations, and what it wrote for it."""
         for change in found:
-            self.rules.setdefault(change.after.label, {}).update(dict.fromkeys(change.rules))
+            label = change.after.label
+            self.rules.setdefault(label, {}).update(dict.fromkeys(change.rules))
+            places = {rule: _on_paper_at(place, own) for rule, place in change.fired}
+            self.places[label] = {**places, **self.places.get(label, {})}
 
     def blocks(self) -> list[Block]:
         """What is told of each layer: the printed equations of each tensor that differs."""
@@ -87,18 +98,55 @@ class Floating:
             origin=printed[0].origin,
             section=SECTION,
             detail="summary",
-            steps=(Step("definition", target, value, detail="summary", run=run),),
+            steps=(
+                Step("definition", target, value, detail="summary", run=run),
+                *self._instances(label, run),
+            ),
             run=run,
         )
+
+    def _instances(self, label: Symbol, run: Run | None) -> Iterator[Step]:
+        """What the rules were applied to, without what they left as it was."""
+        for rule, place in self.places[label].items():
+            before, after = narrowed(*place)
+            if len(f"{before}{after}") <= LONGEST:
+                yield Step(rule.name, before, after, in_words(rule), detail="summary", run=run)
+
+
+def narrowed(before: Expr, after: Expr) -> tuple[Expr, Expr]:
+    """The smallest parts of two values in which they differ, functions whole.
+
+    >>> from sympy import Symbol, cos, sin
+    >>> x, y = Symbol("x"), Symbol("y")
+    >>> narrowed(y * (cos(1 + sin(x)) + x) ** 2, y * (cos(1 + x) + x) ** 2)
+    (cos(sin(x) + 1), cos(x + 1))
+    """
+    if before.func != after.func or not isinstance(before, (Add, Mul, Pow)):
+        return before, after
+    if isinstance(before, Pow):
+        pairs = [p for p in zip(before.args, after.args, strict=True) if p[0] != p[1]]
+        return narrowed(*pairs[0]) if len(pairs) == 1 else (before, after)
+    shared = {*before.args} & {*after.args}
+    left, right = ([a for a in v.args if a not in shared] for v in (before, after))
+    if not shared or not left or not right:
+        return before, after
+    return narrowed(before.func(*left), after.func(*right))
 
 
 def _on_paper(equation: Equation, own: Mapping[Expr, Expr]) -> Equation:
     """An equation without the tensors that stabilizing brought in, and its functions as they are
     meant.
     """
-    value = _bound(equation.value, own)
-    written = {part: part.meaning for part in value.atoms(Written)}
-    return replace(equation, value=value.xreplace(written))
+    return replace(equation, value=_written_out(_bound(equation.value, own)))
+
+
+def _written_out(value: Expr) -> Expr:
+    return value.xreplace({part: part.meaning for part in value.atoms(Written)})
+
+
+def _on_paper_at(place: Place, own: Mapping[Expr, Expr]) -> Place:
+    before, after = (_written_out(_bound(value, own)) for value in place)
+    return before, after
 
 
 def _bound(value: Expr, own: Mapping[Expr, Expr]) -> Expr:

@@ -20,9 +20,11 @@ from symprop.tensor import Tensor, label_of
 def lines_in_matrices(step: Step, names: Names, form: Form) -> Iterator[tuple[Step, Line]]:
     """The lines that lead to a result, those that have a matrix form, each form once."""
     subject: Expr | None = step.before
+    last: Expr | None = None
     known: list[tuple[Expr | None, Expr]] = []
     for line in (line for inner in step.steps for line in _flat(inner)):
-        subject = _subject(line.before, subject)
+        subject = _subject(line.before, subject if line.before == last else None)
+        last = line.after
         found = subject and _in_one_form(line, subject, names, form)
         if found is not None and (found.target, found.value) not in known:
             known.append((found.target, found.value))
@@ -37,7 +39,7 @@ def _flat(step: Step) -> list[Step]:
 
 
 def _subject(before: Expr, subject: Expr | None) -> Expr | None:
-    """The element that a line is about; none where it is about a derivative by one."""
+    """The element that a line is about; none where it is about a derivative by one, or a part."""
     if isinstance(before, (Indexed, Symbol)):
         return before
     return None if isinstance(before, (Rate, Through)) else subject

@@ -113,9 +113,15 @@ class Teller:
                 lines = [Line(None if n else target, "=", form) for n, form in enumerate(forms)]
                 rows = [Row(line, "" if n else caption) for n, line in enumerate(lines)]
                 yield Formulas((*rows[:-1], replace(rows[-1], note=step.reason)))
-        rules = dict.fromkeys(words for step in steps for words in step.conditions)
         yield Sentence(floating.RULES)
-        yield from map(Sentence, rules)
+        inner = [inner for step in steps for inner in step.steps]
+        shown = {step.reason: step for step in reversed(inner) if step.reason}
+        for words in dict.fromkeys(words for step in steps for words in step.conditions):
+            yield Sentence(words)
+            if words in shown:
+                before, after = shown[words].before, floating.shortened(shown[words].after)
+                sides = [self.node(side, shown[words].run) for side in (before, after)]
+                yield Formulas((Row(Line(sides[0], "=", sides[1])),))
 
     def differences(self, run: Run | None) -> Iterator[Item]:
         """What differs in some of the layers for which a step is told."""

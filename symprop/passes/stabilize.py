@@ -41,7 +41,10 @@ from symprop.primitives import Minimum
 from symprop.program import Program
 from symprop.tensor import accesses, label_of
 
-Fired = tuple[Rule, ...]
+Place = tuple[Expr, Expr]
+"""What a rule found first, and what it wrote for it."""
+Fired = tuple[tuple[Rule, Place], ...]
+"""The rules that changed a value, each with its place."""
 
 
 def _without_overflow(value: Expr) -> Expr:
@@ -94,12 +97,19 @@ EXACT_SLOPES = (SATURATED_TANGENT, *RULES)
 class Change:
     """An equation before and after stabilizing, and the rules that made the difference.
 
-    There is none before where a rule brings in a tensor of its own.
+    There is none before where a rule brings in a tensor of its own. ``whole`` are the rules for
+    whole programs, ``fired`` the others.
     """
 
     before: Equation | None
     after: Equation
-    rules: Fired
+    whole: tuple[Rule, ...]
+    fired: Fired
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """All of them."""
+        return (*self.whole, *(rule for rule, _ in self.fired))
 
 
 def stabilize(program: Program, rules: Iterable[Rule] = RULES) -> Program:
@@ -132,13 +142,11 @@ def changes(program: Program, rules: Iterable[Rule] = RULES) -> tuple[Change, ..
         original = next(e for e in before if e.label == equation.label) if known else None
         after, fired = rewritten.get(place, (equation, ()))
         if after != original:
-            found.append(
-                Change(original, after, (*(first if equation != original else ()), *fired))
-            )
+            found.append(Change(original, after, first if equation != original else (), fired))
     return tuple(found)
 
 
-def _as_a_whole(program: Program, rules: Fired) -> tuple[Program, Fired]:
+def _as_a_whole(program: Program, rules: tuple[Rule, ...]) -> tuple[Program, tuple[Rule, ...]]:
     """The program after the rules for whole programs, and those of them that did something."""
     fired = []
     for rule in rules:
@@ -147,16 +155,17 @@ def _as_a_whole(program: Program, rules: Fired) -> tuple[Program, Fired]:
     return program, tuple(fired)
 
 
-def _changes(program: Program, rules: Fired) -> Iterator[tuple[int, Equation, Fired]]:
+def _changes(program: Program, rules: tuple[Rule, ...]) -> Iterator[tuple[int, Equation, Fired]]:
     """The equations that the other rules change, by their place, with the rules."""
     stored = _known(program)
     given = {tensor.label for tensor in program.with_role("target")}
     for place, equation in enumerate(program.flat):
-        fired: list[Rule] = []
+        fired: list[tuple[Rule, Place]] = []
         value = equation.value
         for rule in rules:
-            if rule.level == "stored" and value != (value := rule.rewrite(value, stored)):
-                fired.append(rule)
+            if rule.level == "stored" and (new := rule.rewrite(value, stored)) != value:
+                fired.append((rule, (value, new)))
+                value = new
         targets = frozenset(a for a in accesses(value) if label_of(a) in given)
         value, others = _stable(value, rules, targets)
         if value != equation.value:
@@ -199,7 +208,8 @@ def _stable(value: Expr, rules: tuple[Rule, ...], targets: frozenset[Expr]) -> t
     back = {symbol: access for access, symbol in short.items()}
     given = frozenset(short[access] for access in targets if access in short)
     found, fired = _rewritten(value.xreplace(short), rules, given)
-    return found.xreplace(back), fired
+    places = ((rule, (u.xreplace(back), v.xreplace(back))) for rule, (u, v) in fired)
+    return found.xreplace(back), tuple(places)
 
 
 @lru_cache(maxsize=16384)
@@ -207,16 +217,18 @@ def _rewritten(
     value: Expr, rules: tuple[Rule, ...], targets: frozenset[Expr]
 ) -> tuple[Expr, Fired]:
     """Rules for values from the outside in until none fits, then those for edges on the way out."""
-    fired: dict[Rule, None] = {}
+    fired: dict[Rule, Place] = {}
     inner = [rule for rule in rules if rule.level == "value"]
     while (rule := next((r for r in inner if r.rewrite(value) != value), None)) is not None:
-        value = rule.rewrite(value)
-        fired[rule] = None
+        before, value = value, rule.rewrite(value)
+        fired.setdefault(rule, (before, value))
     if isinstance(value, (Add, Mul, Pow, Function)):
         parts = [_rewritten(argument, rules, targets) for argument in value.args]
         value = value.func(*(part for part, _ in parts))
-        fired |= dict.fromkeys(rule for _, found in parts for rule in found)
+        for _, found in parts:
+            fired |= {rule: place for rule, place in found if rule not in fired}
     for rule in rules:
-        if rule.level == "edge" and value != (value := rule.rewrite(value, targets)):
-            fired[rule] = None
-    return value, tuple(fired)
+        if rule.level == "edge" and (new := rule.rewrite(value, targets)) != value:
+            fired.setdefault(rule, (value, new))
+            value = new
+    return value, tuple(fired.items())
