@@ -47,7 +47,7 @@ from symprop.printers.structure import (
     Times,
     Transposed,
 )
-from symprop.printers.tex import STRUT, TABLE, as_latex, as_latex_document
+from symprop.printers.tex import FRAGMENT, STRUT, as_latex, as_latex_document
 from symprop.printers.width import width
 from sympy import Expr, Integer, Rational, Symbol
 
@@ -324,7 +324,7 @@ def test_results_are_framed_with_one_number_outside() -> None:
 
 
 def test_long_tables_are_cut_under_the_same_header() -> None:
-    text = as_latex([Table(("symbol", "what"), ((x, "input"),) * (2 * TABLE + 1))])
+    text = as_latex([Table(("symbol", "what"), ((x, "input"),) * (2 * FRAGMENT + 1))])
     assert text.count(r"\begin{tabular}") == 3
     assert text.count(r"symbol & what \tabularnewline \hline") == 3
 

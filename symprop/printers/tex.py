@@ -42,8 +42,9 @@ LINE, PAGE = 32.0, 47.5
 """The width of a line in em: of the standard classes at 10, 11 and 12 pt; of our own document."""
 CLOSE = r"\nopagebreak\vspace{-\baselineskip}"
 """A display right below a heading opens with an empty line; this takes it back."""
-TABLE = 28
-"""The lines of a table that stand on one page."""
+TABLE, FRAGMENT = 28, 20
+"""The lines of a table that stand on one page: of our own document; of any, at 12 pt below a title.
+"""
 STRETCH = 1.4
 """The height of a table's lines, with room between a subscript and what stands above the next."""
 BESIDE = 8
@@ -117,7 +118,8 @@ class _Page:
         beside = 2 * sum(natural) + len(natural) < self.room and len(rows) > BESIDE
         yield from ("", r"\par\medskip\begingroup")
         yield rf"\renewcommand{{\arraystretch}}{{{STRETCH}}}\noindent"
-        for page in _pages(rows, -(-len(rows) // 2) if beside else TABLE):
+        most = FRAGMENT if self.room <= LINE else TABLE
+        for page in _pages(rows, min(-(-len(rows) // 2), most) if beside else most):
             yield rf"\begin{{tabular}}[t]{{@{{}}{columns}@{{}}}}"
             if any(item.header):
                 header = (self.cell(c, w)[0][0] for c, w in zip(item.header, widths, strict=True))
@@ -174,7 +176,7 @@ def _pages(rows: list[tuple[Cell, ...]], most: int) -> Iterator[list[tuple[Cell,
     used = 0
     for row in rows:
         lines = max(count for _, count in row)
-        if page and used + lines > min(most, TABLE):
+        if page and used + lines > most:
             yield page
             page, used = [], 0
         page.append(row)
