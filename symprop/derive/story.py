@@ -120,8 +120,8 @@ class Teller:
             yield Sentence(words)
             if words in shown:
                 before, after = shown[words].before, floating.shortened(shown[words].after)
-                sides = [self.node(side, shown[words].run) for side in (before, after)]
-                yield Formulas((Row(Line(sides[0], "=", sides[1])),))
+                left, right = (self.node(v, shown[words].run) for v in (before, after))
+                yield Formulas((Row(Line(left, "=", right)),))
 
     def differences(self, run: Run | None) -> Iterator[Item]:
         """What differs in some of the layers for which a step is told."""

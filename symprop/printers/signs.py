@@ -18,6 +18,8 @@ from symprop.tensor import accesses, label_of
 
 MOST = 6
 """A product with more such factors stays as it is: each doubles the forms to choose from."""
+BEST = (0, -1, 0, 0, 0)
+"""Nothing against a form: no sum that reads badly, no minus in front, …"""
 Form = tuple[Expr, int]
 """A factor, and the sign that it takes out of the product."""
 
@@ -31,10 +33,12 @@ def signed(value: Expr, names: Names) -> Expr:
     if isinstance(value, Add):
         return value
     parts = Mul.make_args(value)
+    minus = -1 if value.as_coeff_Mul()[0].is_negative else 1
+    if _badness(parts, tuple((part, 1) for part in parts), minus, names) == BEST:
+        return value
     forms = [_forms(part, names) for part in parts]
     if max(map(len, forms)) == 1 or sum(len(form) > 1 for form in forms) > MOST:
         return value
-    minus = -1 if value.as_coeff_Mul()[0].is_negative else 1
     best = min(product(*forms), key=lambda chosen: _badness(parts, chosen, minus, names))
     return _product(_sign(best), [part for part, _ in best])
 
@@ -50,7 +54,7 @@ def _product(sign: int, parts: list[Expr]) -> Expr:
 def sums(value: Expr) -> Iterator[Expr]:
     """The sums in a value whose sign is not SymPy's choice, by the labels of what they add up."""
     if isinstance(value, Add):
-        yield _by_label(value.primitive()[1])
+        yield _by_label(value)
     for part in value.args if not parity(value.func) else ():
         yield from sums(part)
 
@@ -129,7 +133,7 @@ def _has_number(total: Expr) -> bool:
 
 
 def _is_declared(total: Expr, names: Names) -> bool:
-    return _by_label(total.primitive()[1]) in names.sums
+    return _by_label(total) in names.sums
 
 
 def _target_first(total: Expr, names: Names) -> bool:
@@ -138,5 +142,8 @@ def _target_first(total: Expr, names: Names) -> bool:
     return bool(targets) and any(term.could_extract_minus_sign() for term in total.args)
 
 
+@lru_cache(maxsize=4096)
 def _by_label(total: Expr) -> Expr:
-    return total.xreplace({access: label_of(access) for access in accesses(total)})
+    """A sum without a factor that its terms share, and without subscripts."""
+    plain: Expr = total.primitive()[1]
+    return plain.xreplace({access: label_of(access) for access in accesses(plain)})
