@@ -86,6 +86,16 @@ WITNESSES: dict[str, tuple[Any, dict[str, float], float]] = {
         {"z": 100.0},
         177.25424647380068,
     ),
+    "slope by its ends": (
+        lambda z, w, y: (1 + erf(z) - 2 * y) * exp(-(z**2)) / ((1 + erf(z)) * (erf(z) - 1)),
+        {"z": 100.0, "y": 0.0},
+        -177.25424647380068,
+    ),
+    "quotient of a falling exponential": (
+        lambda z, w, y: exp(z) / (1 - exp(-exp(z))),
+        {"z": -800.0},
+        1.0,
+    ),
     "logarithm of a tail": (lambda z, w, y: log(erfc(z)), {"z": 40.0}, -1604.26155665327356),
     "logarithm of a quotient": (lambda z, w, y: log(w * exp(z)), {"z": 800.0, "w": 1.0}, 800.0),
     "logarithm of a product": (

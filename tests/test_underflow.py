@@ -12,11 +12,12 @@ from symprop import Dense, Network, prediction, target
 from symprop.activations import ARGUMENT
 from symprop.backends import numba, numpy
 from symprop.passes import lower
+from symprop.passes.ends import ENDS
 from symprop.passes.relative import RELATIVE
 from symprop.passes.stabilize import RULES, changes
 from symprop.primitives import Absolute, Maximum, Minimum
 from symprop.smooth import smooth
-from sympy import Abs, Expr, Max, exp, log, sqrt
+from sympy import Abs, Expr, Max, erf, erfc, exp, log, sqrt
 
 P, T, Z = prediction, target, sympy.Symbol("z")
 MIDDLE = (P + T) / 2
@@ -177,3 +178,68 @@ def test_only_kinks_that_cancel_are_taken_for_smooth() -> None:
         Maximum(u, 0) - log(1 + exp(-Absolute(u))),
     ):
         assert smooth(other) == other
+
+
+def normal_tail(z: Any) -> tuple[Any, Any]:
+    """log Φ(z) and its slope φ(z)/Φ(z)."""
+    share = mpmath.ncdf(z)
+    return mpmath.log(share), mpmath.npdf(z) / share
+
+
+def other_normal_tail(z: Any) -> tuple[Any, Any]:
+    """log(1 − Φ(z)) and its slope."""
+    value, slope = normal_tail(-z)
+    return value, -slope
+
+
+def gumbel_tail(z: Any) -> tuple[Any, Any]:
+    """log(1 − exp(−eᶻ)) and its slope."""
+    power = mpmath.exp(z)
+    return mpmath.log(-mpmath.expm1(-power)), power / mpmath.expm1(power)
+
+
+LINKS: dict[str, tuple[Expr, Any, Any]] = {
+    "probit": ((1 + erf(Z / sqrt(2))) / 2, normal_tail, other_normal_tail),
+    "probit by erfc": (erfc(-Z / sqrt(2)) / 2, normal_tail, other_normal_tail),
+    "complementary log-log": (
+        1 - exp(-exp(Z)),
+        gumbel_tail,
+        lambda z: (-mpmath.exp(z), -mpmath.exp(z)),
+    ),
+    "log-log": (
+        exp(-exp(-Z)),
+        lambda z: (-mpmath.exp(-z), mpmath.exp(-z)),
+        lambda z: (gumbel_tail(-z)[0], -gumbel_tail(-z)[1]),
+    ),
+}
+"""Probabilities p = F(z), with log p and log(1 − p) and their slopes by z."""
+
+
+@pytest.mark.parametrize("name", LINKS)
+def test_links_with_binary_cross_entropy_keep_loss_and_slope(name: str) -> None:
+    typed, present, absent = LINKS[name]
+    net = Network([Dense(1, typed)], inputs=1, loss="binary_cross_entropy")
+    for dtype in ("float32", "float64"):
+        info, model = np.finfo(dtype), net.compile(dtype=dtype, backend="numpy")
+        model.set_parameters({"W1": [[1.0]], "b1": [0.0]})
+        for z in (-800.0, -38.5, -8.5, -1e-30, 0.5, 6.0, 20.0, 800.0):
+            for y in (0.0, 1.0):
+                value, slopes = model.loss_and_gradients([[z]], [[y]])
+                with mpmath.workdps(350):
+                    exact_value, exact_slope = (present if y else absent)(mpmath.mpf(z))
+                    if abs(exact_value) > info.max:
+                        continue
+                    size = max(1, z * z, float(mpmath.exp(min(abs(z), 6))))
+                    for mine, true in ((value, exact_value), (slopes["b1"][0], exact_slope)):
+                        near = 2 * size * info.eps * abs(true) + info.tiny
+                        assert abs(mpmath.mpf(float(mine)) + true) <= near, (dtype, z, y, mine)
+
+
+def test_a_slope_is_told_apart_by_its_ends_only_where_it_has_a_pole() -> None:
+    probit = LINKS["probit"][0]
+    for activation, loss in (("sigmoid", "binary_cross_entropy"), (probit, "mse"), ("tanh", "mse")):
+        gradients = Network([Dense(2, activation)], inputs=2, loss=loss).gradients
+        assert ENDS.rewrite(gradients) == gradients
+    net = Network([Dense(2, probit)], inputs=2, loss="binary_cross_entropy")
+    assert ENDS in {rule for change in changes(net.gradients) for rule in change.rules}
+    net.derive().verify(points=1)

@@ -11,6 +11,7 @@ from symprop.passes.merge import merge, tidy_values
 from symprop.passes.prune import prune
 from symprop.passes.reuse import reuse_stored
 from symprop.passes.rule import Rule
+from symprop.passes.sizes import sizes_outside
 from symprop.passes.stabilize import RULES, stabilize
 from symprop.program import Program
 from symprop.tensor import Tensor
@@ -40,6 +41,7 @@ def simplifications(program: Program, keep: Iterable[Tensor] = ()) -> Iterator[t
         program = hoist(program, kept)
         yield "common sum", program
         if program.equations == before:
+            yield "common factor", sizes_outside(program)
             return
     raise DerivationError(f"the derivatives still change after {ROUNDS} rounds of simplification")
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sympy import Add, Expr, Integer, Mul, exp, expand_mul, log
+from sympy import Add, Expr, Integer, Mul, Pow, exp, expand_mul, log
 from sympy.codegen.cfunctions import expm1
 
 from symprop.passes.cost import accesses_elements
 from symprop.passes.edges import SMALL
 from symprop.passes.rule import Rule
-from symprop.primitives import Absolute, Greater, Select
+from symprop.primitives import Absolute, Greater, Maximum, Select
 from symprop.tensor import accesses
 
 
@@ -110,6 +110,38 @@ def _is_lost(term: Expr, u: Expr) -> bool:
     return -1 <= _power(term, u) < 0 or any(u in accesses(part) for part in logarithms)
 
 
+def _falling_quotient(node: Expr) -> Expr:
+    """eᵘ/(1 − e^−v) = 1/c for v = c·eᵘ < e⁻⁴⁰, in a product: the rest, v/2, is below every ulp."""
+    for below in node.args if isinstance(node, Mul) else ():
+        v = _decay(below.base) if isinstance(below, Pow) and below.exp == -1 else None
+        rate, power = v.as_coeff_Mul() if v is not None else (Integer(0), node)
+        if not rate.is_positive or power not in node.args or not isinstance(power, exp):
+            continue
+        (u,) = power.args
+        if not u.has(Maximum):
+            own = Mul(*(part for part in node.args if {*accesses(part)} <= {*accesses(u)}))
+            near = own / (power * below * rate) * below.base.args[0]
+            far = own.xreplace({u: Maximum(u, -40 - log(rate))})
+            return node / own * Select(Greater(-40 - log(rate), u), near, far)
+    return node
+
+
+def _decay(total: Expr) -> Expr | None:
+    """v of 1 − e^−v and of e^−v − 1."""
+    if not isinstance(total, Add) or len(total.args) != 2 or abs(total.args[0]) != 1:
+        return None
+    power = -total.args[1] / total.args[0]
+    return -power.args[0] if isinstance(power, exp) else None
+
+
+FALLING_QUOTIENT = Rule(
+    "quotient of a falling exponential",
+    "exp(u)/(1 − exp(−exp(u)))",
+    "1 for u < −40",
+    "every u: 0/0 where exp(u) underflows, for u < −745 (−103 in float32)",
+    _falling_quotient,
+)
+"""The rule for what divides by a complement of exp(−exp(u))."""
 CANCELLED_POWER = Rule(
     "cancelled power",
     "u·(v + w/√u), u·(v + w/u), (u·v + w)/√u, u·(v + log(u))",

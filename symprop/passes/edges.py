@@ -23,6 +23,7 @@ from sympy import (
 from sympy.codegen.cfunctions import log1p
 
 from symprop.passes.cost import accesses_elements, is_decay
+from symprop.passes.products import may_overflow
 from symprop.passes.rule import Rule
 from symprop.primitives import Absolute, Equal, Greater, Indicator, Maximum, Minimum, Select
 from symprop.tensor import accesses
@@ -157,10 +158,9 @@ def _is_below(part: Expr) -> bool:
 
 
 def _is_infinite(part: Expr) -> bool:
-    """Whether a factor may be infinite: a divisor, or an exponential that grows."""
-    return _is_below(part) or any(
-        isinstance(branch, exp) and not is_decay(branch) for branch in _branches(part)
-    )
+    """Whether a factor may be infinite: a divisor, an exponential that grows, a choice that may."""
+    grows = any(isinstance(branch, exp) and not is_decay(branch) for branch in _branches(part))
+    return grows or _is_below(part) or (isinstance(part, Select) and may_overflow(part))
 
 
 def _divides(value: Expr) -> bool:

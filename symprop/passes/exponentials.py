@@ -35,6 +35,7 @@ from sympy import (
 from symprop.passes.algebra import LARGEST, exponential_groups, leaves
 from symprop.passes.cost import effort, parts_of
 from symprop.passes.rule import Rule
+from symprop.passes.signs import sign_of
 from symprop.primitives import Absolute, GreaterEqual, Select
 from symprop.tensor import accesses
 
@@ -57,7 +58,7 @@ class Quotient:
 
     def written(self, form: Expr) -> Expr:
         """A form in E, e and G, and in symbols for the other leaves, as it is meant."""
-        size = Absolute(self.unit)
+        size = self.unit if sign_of(self.unit) == 1 else Absolute(self.unit)
         meaning = {E: exp(self.unit), DECAY: exp(-size), GROWTH: exp(size)}
         return form.xreplace({**self.names, **meaning})
 
@@ -124,7 +125,8 @@ def by_sign(node: Expr) -> Expr:
         nonnegative if nonnegative == negative else Select(Symbol("sign"), nonnegative, negative)
         for nonnegative, negative in form
     )
-    sign = {Symbol("sign"): GreaterEqual(found.unit, 0)}
+    positive = sign_of(found.unit) == 1
+    sign = {Symbol("sign"): Integer(1) if positive else GreaterEqual(found.unit, 0)}
     return _joined(node, found.written(above / below).xreplace(sign), outside)
 
 

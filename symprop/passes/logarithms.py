@@ -14,6 +14,7 @@ from sympy import (
     Symbol,
     cosh,
     erf,
+    erfc,
     exp,
     expand_mul,
     log,
@@ -84,7 +85,7 @@ def _opened(argument: Expr, stored: Mapping[Symbol, Stored]) -> Expr:
 
 def _is_open(value: Expr) -> bool:
     quotient = value.is_Mul and not any(isinstance(part, Add) for part in value.args)
-    return quotient or value.has(exp, erf)
+    return quotient or value.has(exp, erf, erfc)
 
 
 def _gains(argument: Expr) -> bool:
@@ -292,8 +293,8 @@ def _expm1(node: Expr) -> Expr:
     """c·eᵘ − c = c·expm1 u in a sum, where βᵗ is e^(t log β); β near 1, rounded, has another
     logarithm.
     """
-    terms = node.args if isinstance(node, Add) else ()
-    for number, term in ((c, t) for c in terms if not accesses_elements(c) for t in terms):
+    number, *terms = node.args if isinstance(node, Add) else (node,)
+    for term in terms if number.is_number else ():
         power = -term / number
         if isinstance(power, exp):
             return node - number - term - number * expm1(power.args[0])

@@ -12,10 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sympy import Add, Expr, Function, Integer, Mul, Pow, Symbol, exp, expand_mul, tanh
+from sympy import Add, Expr, Function, Mul, Pow, Symbol, exp, tanh
 
 from symprop.equation import Equation
-from symprop.passes.cost import accesses_elements
 from symprop.passes.rewrite import Stored, bind, free_name, replaced, stored_value
 from symprop.passes.rule import Rule
 from symprop.passes.tangents import rest_of_tangent
@@ -47,9 +46,8 @@ class _Rests:
             return Mul(*(self.rewritten(part, taken) for part in node.args))
         if isinstance(node, Pow) and node.exp.is_Integer:
             return self.rewritten(node.base, taken) ** node.exp
-        if isinstance(node, Add) and not node.has(Function):
-            scale, total = _without_size(node)
-            return scale * self._read(total, taken) if total.args[0].is_number else node
+        if isinstance(node, Add) and node.args[0].is_number and not node.has(Function):
+            return self._read(node, taken)
         return node
 
     def _read(self, total: Expr, taken: Taken) -> Expr:
@@ -75,13 +73,6 @@ class _Rests:
         own = self.program.defined[label_of(target)][0]
         tensor = Tensor(name, self.program.by_label[own.label].axes)
         return tensor, replace(own, target=tensor[subscripts_of(target)], value=rest), own
-
-
-def _without_size(total: Add) -> tuple[Expr, Expr]:
-    """c/m + a/m as 1/m and c + a, for sizes m."""
-    fixed = next((term for term in total.args if not accesses_elements(term)), Integer(1))
-    number, scale = fixed.as_coeff_Mul()
-    return (scale, expand_mul(total / scale)) if number != fixed else (Integer(1), total)
 
 
 def _of(value: Expr, function: Any, taken: Taken) -> Expr | None:

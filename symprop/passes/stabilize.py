@@ -14,9 +14,15 @@ from sympy import Add, Expr, Function, Mul, Pow, Symbol, exp, log
 
 from symprop.equation import Equation
 from symprop.passes.algebra import tidy
-from symprop.passes.cancellation import CANCELLED_POWER, COMMON_DIFFERENCE, DIFFERENCE_IN_EXPONENT
+from symprop.passes.cancellation import (
+    CANCELLED_POWER,
+    COMMON_DIFFERENCE,
+    DIFFERENCE_IN_EXPONENT,
+    FALLING_QUOTIENT,
+)
 from symprop.passes.cost import overflows
 from symprop.passes.edges import EDGES, GUARDS
+from symprop.passes.ends import ENDS
 from symprop.passes.exponentials import EXPONENTIALS
 from symprop.passes.inverses import INVERSE
 from symprop.passes.logarithms import LESS_NUMBER, LOGARITHMS, OF_POWER
@@ -59,6 +65,7 @@ RULES: tuple[Rule, ...] = (
     SHIFT,
     OTHERS,
     RELATIVE,
+    ENDS,
     SATURATION,
     INVERSE,
     NEAR_ZERO,
@@ -73,6 +80,7 @@ RULES: tuple[Rule, ...] = (
     SLOPE_OF_LOGARITHM,
     HALF_ANGLE,
     *LOGARITHMS[:-1],
+    FALLING_QUOTIENT,
     *EXPONENTIALS,
     Rule(
         "ratio of exponentials",

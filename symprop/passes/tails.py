@@ -11,7 +11,7 @@ from sympy.codegen.cfunctions import log1p
 from symprop.passes.functions import erfc
 from symprop.passes.rewrite import Stored, computed
 from symprop.passes.rule import Rule
-from symprop.primitives import Greater, Minimum, Select
+from symprop.primitives import Greater, Maximum, Minimum, Select
 from symprop.tensor import accesses, label_of
 
 FAR = 8
@@ -23,14 +23,17 @@ NEAR = 6
 
 
 def tail_of(value: Expr) -> tuple[Expr, Expr] | None:
-    """c and u of c·erfc(u), written so or as c ± c·erf(u)."""
+    """c and u of c·erfc(u), written so, as c ± c·erf(u) or as 2c − c·erfc(−u)."""
     factor, rest = value.as_content_primitive()
     if isinstance(rest, (erfc, sympy.erfc)):
         return factor, rest.args[0]
-    if isinstance(rest, Add) and len(rest.args) == 2 and rest.args[0] == 1:
-        sign, function = rest.args[1].as_coeff_Mul()
+    if isinstance(rest, Add) and len(rest.args) == 2 and rest.args[0].is_number:
+        sign, function = (rest.args[1] / rest.args[0]).as_coeff_Mul()
+        factor *= rest.args[0]
         if isinstance(function, erf) and abs(sign) == 1:
             return factor, -sign * function.args[0]
+        if isinstance(function, (erfc, sympy.erfc)) and sign == -Rational(1, 2):
+            return factor / 2, -function.args[0]
     return None
 
 
@@ -44,13 +47,20 @@ def mills(u: Expr, first: int = 1, depth: int = DEPTH) -> Expr:
     return value
 
 
+def _limited(u: Expr) -> Expr:
+    """min(u, 8), of u = c·w as c·min(w, 8/c): erfc knows the product c·w without rounding."""
+    number = Mul(*(part for part in Mul.make_args(u) if part.is_number))
+    limit = Minimum if number.is_positive else Maximum
+    return number * limit(u / number, FAR / number)
+
+
 def of_tail(node: Expr) -> Expr:
     """log erfc u = −u² − log(√π·K) beyond 8, by log1p where erfc u is near 1 or 2."""
     found = tail_of(node.args[0]) if isinstance(node, log) else None
-    if found is None or found[1].has(Minimum):
+    if found is None or found[1].has(Minimum, Maximum):
         return node
     factor, u = found
-    far, middle = -(u**2) - log(sqrt(pi) * mills(u)), log(erfc(Minimum(u, FAR)))
+    far, middle = -(u**2) - log(sqrt(pi) * mills(u)), log(erfc(_limited(u)))
     if factor == Rational(1, 2):
         near = Select(Greater(0, u), log1p(-erfc(-u) / 2), middle - log(2))
         return Select(Greater(u, FAR), far - log(2), near)
@@ -81,14 +91,15 @@ def _tail_quotient(node: Expr) -> Expr:
         return node
     for below in node.args:
         found = tail_of(below.base) if isinstance(below, Pow) and below.exp == -1 else None
-        if found is None or found[1].has(Minimum):
+        if found is None or found[1].has(Minimum, Maximum):
             continue
         factor, u = found
         for above in node.args:
             if isinstance(above, exp) and expand_mul(above.args[0] + u**2) == 0:
-                near = above / erfc(Minimum(u, FAR))
-                value = Select(Greater(u, FAR), sqrt(pi) * mills(u), near)
-                return node / above / below / factor * value
+                number = Mul(*(part for part in node.args if part.is_number))
+                scale, near = number / factor, above / erfc(_limited(u))
+                value = Select(Greater(u, FAR), scale * sqrt(pi) * mills(u), scale * near)
+                return node / number / above / below * value
     return node
 
 
@@ -98,12 +109,12 @@ def _tail_product(node: Expr) -> Expr:
         return node
     for tail in node.args:
         found = tail_of(tail) if not isinstance(tail, Pow) else None
-        if found is None or found[1].has(Minimum):
+        if found is None or found[1].has(Minimum, Maximum):
             continue
         factor, u = found
         for above in node.args:
             if isinstance(above, exp) and expand_mul(above.args[0] - u**2) == 0:
-                least = Minimum(u, FAR)
+                least = _limited(u)
                 value = Select(
                     Greater(u, FAR), 1 / (sqrt(pi) * mills(u)), exp(least**2) * erfc(least)
                 )
