@@ -55,7 +55,7 @@ def _with_quotient(product: Expr) -> Expr:
 
 def _vanishing(node: Expr) -> tuple[Expr, Expr, Expr] | None:
     """a, c and c·a-like difference by expm1, of e^ca − 1; a, −c, … of 1 − e^ca."""
-    if isinstance(node, Add) and len(node.args) == 2 and abs(node.args[0]) == 1:
+    if isinstance(node, Add) and len(node.args) == 2 and node.args[0] in (1, -1):
         sign, power = -node.args[0], node.args[1] * -node.args[0]
         rate, a = power.args[0].as_coeff_Mul() if isinstance(power, exp) else (Integer(0), node)
         if a.is_Symbol or a.is_Indexed:
@@ -128,7 +128,7 @@ def _falling_quotient(node: Expr) -> Expr:
 
 def _decay(total: Expr) -> Expr | None:
     """v of 1 − e^−v and of e^−v − 1."""
-    if not isinstance(total, Add) or len(total.args) != 2 or abs(total.args[0]) != 1:
+    if not isinstance(total, Add) or len(total.args) != 2 or total.args[0] not in (1, -1):
         return None
     power = -total.args[1] / total.args[0]
     return -power.args[0] if isinstance(power, exp) else None
