@@ -29,6 +29,7 @@ from symprop.passes.rewrite import Stored, computed
 from symprop.passes.rule import Rule
 from symprop.passes.softplus import SLOPE_OF_SOFTPLUS, SOFTPLUS_LESS_ARGUMENT
 from symprop.passes.tails import of_tail
+from symprop.passes.tangents import logarithm_of_tangent, of_weighted_tangent
 from symprop.primitives import Absolute, Equal, Greater, Maximum, Select
 from symprop.smooth import softplus_of
 from symprop.tensor import accesses
@@ -85,13 +86,16 @@ def _opened(argument: Expr, stored: Mapping[Symbol, Stored]) -> Expr:
 
 def _is_open(value: Expr) -> bool:
     quotient = value.is_Mul and not any(isinstance(part, Add) for part in value.args)
-    return quotient or value.has(exp, erf, erfc)
+    return quotient or value.has(exp, erf, erfc, tanh)
 
 
 def _gains(argument: Expr) -> bool:
     """Whether a rule finds something in the logarithm of an argument."""
     logarithm = log(argument, evaluate=False)
-    rules = (_of_quotient, _apart, _of_softplus, of_tail, _log_cosh, _of_difference)
+    rules = (
+        *(_of_quotient, _apart, _of_softplus, of_tail, _log_cosh, _of_difference),
+        *(logarithm_of_tangent, of_weighted_tangent),
+    )
     return any(rule(logarithm) != logarithm for rule in rules)
 
 
@@ -279,16 +283,6 @@ def _log1p(node: Expr) -> Expr:
     return node
 
 
-def _of_power(node: Expr) -> Expr:
-    """log(u²) = 2·log|u|, for even powers."""
-    if not isinstance(node, log) or not isinstance(node.args[0], Pow):
-        return node
-    base, power = node.args[0].as_base_exp()
-    if base.is_number or not power.is_Integer or power % 2:
-        return node
-    return power * log(Absolute(base))
-
-
 def _expm1(node: Expr) -> Expr:
     """c·eᵘ − c = c·expm1 u in a sum, where βᵗ is e^(t log β); β near 1, rounded, has another
     logarithm.
@@ -311,14 +305,6 @@ LESS_NUMBER = Rule(
     _less_number,
 )
 """The rule for logarithms that are nearly 0 somewhere; before those that take sums apart."""
-OF_POWER = Rule(
-    "logarithm of a power",
-    "log(u²)",
-    "2·log|u|",
-    "every u: u² overflows for |u| > 1.3e154 (1.8e19 in float32), underflows below the inverse",
-    _of_power,
-)
-"""The rule for logarithms of even powers."""
 LOGARITHMS = (
     Rule(
         "stored logarithm",

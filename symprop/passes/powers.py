@@ -223,6 +223,24 @@ def _of_root(value: Expr, _stored: object = ()) -> Expr:
     return value.xreplace(found) if found else value
 
 
+def _of_even_power(node: Expr) -> Expr:
+    """log(u²) = 2·log|u|, for even powers."""
+    if not isinstance(node, log) or not isinstance(node.args[0], Pow):
+        return node
+    base, power = node.args[0].as_base_exp()
+    if base.is_number or not power.is_Integer or power % 2:
+        return node
+    return power * log(Absolute(base))
+
+
+OF_POWER = Rule(
+    "logarithm of a power",
+    "log(u²)",
+    "2·log|u|",
+    "every u: u² overflows for |u| > 1.3e154 (1.8e19 in float32), underflows below the inverse",
+    _of_even_power,
+)
+"""The rule for logarithms of even powers."""
 POWERS = (
     Rule(
         "logarithm of a root",

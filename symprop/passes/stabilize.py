@@ -25,9 +25,9 @@ from symprop.passes.edges import EDGES, GUARDS
 from symprop.passes.ends import ENDS
 from symprop.passes.exponentials import EXPONENTIALS
 from symprop.passes.inverses import INVERSE
-from symprop.passes.logarithms import LESS_NUMBER, LOGARITHMS, OF_POWER
+from symprop.passes.logarithms import LESS_NUMBER, LOGARITHMS
 from symprop.passes.others import OTHERS
-from symprop.passes.powers import POWERS
+from symprop.passes.powers import OF_POWER, POWERS
 from symprop.passes.products import PRODUCTS
 from symprop.passes.relative import RELATIVE
 from symprop.passes.rewrite import Stored, replaced, stored_value
@@ -41,7 +41,10 @@ from symprop.passes.tangents import (
     HALF_ANGLE,
     LOGARITHM_OF_TANGENT,
     REST_OF_TANGENT,
+    SLOPE_BY_STORED_TANGENT,
     SLOPE_OF_LOGARITHM,
+    SLOPE_OF_WEIGHTED_TANGENT,
+    WEIGHTED_TANGENT,
 )
 from symprop.primitives import Minimum
 from symprop.program import Program
@@ -78,6 +81,9 @@ RULES: tuple[Rule, ...] = (
     *ROOTS,
     LOGARITHM_OF_TANGENT,
     SLOPE_OF_LOGARITHM,
+    WEIGHTED_TANGENT,
+    SLOPE_OF_WEIGHTED_TANGENT,
+    SLOPE_BY_STORED_TANGENT,
     HALF_ANGLE,
     *LOGARITHMS[:-1],
     FALLING_QUOTIENT,

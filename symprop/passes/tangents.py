@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from sympy import Add, Expr, Mul, Rational, cos, cosh, exp, log, sin, sinh, tanh
+from collections.abc import Mapping
+from dataclasses import replace
+
+from sympy import Add, Expr, Integer, Mul, Pow, Symbol, cos, cosh, exp, log, sin, sinh, tanh
 from sympy.codegen.cfunctions import log1p
 
+from symprop.passes.cost import accesses_elements
 from symprop.passes.exponentials import by_sign
 from symprop.passes.functions import sech2
+from symprop.passes.powers import HALF
+from symprop.passes.rewrite import Stored, computed
 from symprop.passes.rule import Rule
-from symprop.primitives import Greater, Maximum, Minimum, Select
+from symprop.primitives import Absolute, Equal, Greater, Maximum, Minimum, Select
+from symprop.tensor import accesses
 
 
-def _logarithm_of_tangent(node: Expr) -> Expr:
+def logarithm_of_tangent(node: Expr) -> Expr:
     """log tanh u = log1p(−2/(1 + e²ᵘ)) for u > 1/2; log(c ± c·tanh u) = log 2c − log(1 + e^∓2u)."""
     if not isinstance(node, log):
         return node
@@ -25,9 +32,8 @@ def _logarithm_of_tangent(node: Expr) -> Expr:
     (u,) = node.args[0].args
     if u.has(Minimum):
         return node
-    half = Rational(1, 2)
-    below = 1 + exp(2 * Maximum(u, half))
-    return Select(Greater(u, half), log1p(-2 / below), log(tanh(Minimum(u, half))))
+    below = 1 + exp(2 * Maximum(u, HALF))
+    return Select(Greater(u, HALF), log1p(-2 / below), log(tanh(Minimum(u, HALF))))
 
 
 def _slope_of_logarithm(node: Expr, _targets: object = ()) -> Expr:
@@ -39,6 +45,73 @@ def _slope_of_logarithm(node: Expr, _targets: object = ()) -> Expr:
                 slope = weight * sech2(tangent.args[0]) / tangent
                 return node - term + weight * tangent + slope
     return node
+
+
+def _weighted(total: Expr) -> tuple[Expr, Expr, Expr] | None:
+    """c, w and u of c·(1 + w·tanh u), where w is read."""
+    factor, rest = total.as_content_primitive()
+    if not isinstance(rest, Add) or len(rest.args) != 2 or rest.args[0] != 1:
+        return None
+    for tangent in Mul.make_args(rest.args[1]):
+        w = rest.args[1] / tangent
+        if isinstance(tangent, tanh) and accesses_elements(w) and not w.has(tanh):
+            return factor, w, tangent.args[0]
+    return None
+
+
+def _rest(w: Expr) -> Expr:
+    """1 − |w|, as min(1 − |w|, 1) so that nothing is added to 1 before the difference."""
+    return Minimum(1 - Absolute(w), 1)
+
+
+def of_weighted_tangent(node: Expr) -> Expr:
+    """log(1 + w·tanh u) = log(1 − |w| + (1 + |w|)·e) − log(1 + e), e = e^−2|u|, for w·tanh u <
+    −1/2; log(1 + |w|) − 2|u| − … for |w| = 1.
+    """
+    found = _weighted(node.args[0]) if isinstance(node, log) else None
+    if found is None:
+        return node
+    factor, w, u = found
+    a, b, size = _rest(w), 1 + Absolute(w), 2 * Absolute(u)
+    far = Select(Equal(a, 0), log(b) - size, log(a + b * exp(-size))) - log1p(exp(-size))
+    value = Select(Greater(-HALF, w * tanh(u)), far, log1p(w * tanh(u)))
+    return value if factor == 1 else value + log(factor)
+
+
+def _slope_of_weighted_tangent(node: Expr) -> Expr:
+    """(1 − tanh² u)/(1 + w·tanh u) = 4e/((1 + e)·(1 − |w| + (1 + |w|)·e)), e = e^−2|u|, for w·tanh
+    u < −1/2; 4/((1 + e)·(1 + |w|)) for |w| = 1.
+    """
+    for below in node.args if isinstance(node, Mul) else ():
+        found = _weighted(below.base) if isinstance(below, Pow) and below.exp == -1 else None
+        if found is None:
+            continue
+        factor, w, u = found
+        for above in node.args:
+            number = above.args[0] if isinstance(above, Add) else Integer(0)
+            if not number.is_number or above != number - number * tanh(u) ** 2:
+                continue
+            a, b, e = _rest(w), 1 + Absolute(w), exp(-2 * Absolute(u))
+            far = Select(Equal(a, 0), 4 / ((1 + e) * b), 4 * e / ((1 + e) * (a + b * e)))
+            near = sech2(u) / (1 + Maximum(w * tanh(u), -HALF))
+            value = Select(Greater(-HALF, w * tanh(u)), far, near)
+            return node / below / above * number / factor * value
+    return node
+
+
+def slope_by_stored_tangent(value: Expr, stored: Mapping[Symbol, Stored]) -> Expr:
+    """(1 − a²)/(1 + w·a), where a = tanh u is stored, in tanh u."""
+    known = {
+        access: inner
+        for access in accesses(value)
+        if isinstance(inner := computed(access, stored), tanh)
+    }
+    changed = {}
+    for product in value.atoms(Mul) if known else ():
+        opened = product.xreplace(known)
+        if opened != _slope_of_weighted_tangent(opened):
+            changed[product] = opened
+    return value.xreplace(changed) if changed else value
 
 
 def _half_angle(node: Expr) -> Expr:
@@ -81,8 +154,33 @@ LOGARITHM_OF_TANGENT = Rule(
     "log(tanh(u)), log(1 ± tanh(u))",
     "log1p(−2/(1 + exp(2u))) for u > 1/2; log(2) − log(1 + exp(∓2u))",
     "u > 0, every u: tanh(u) is rounded to ±1 for |u| > 19 (9 in float32)",
-    _logarithm_of_tangent,
+    logarithm_of_tangent,
 )
+WEIGHTED_TANGENT = Rule(
+    "logarithm of a weighted tangent",
+    "log(1 + w·tanh(u))",
+    "log(1 − |w| + (1 + |w|)·e) − log(1 + e), e = exp(−2|u|), for w·tanh(u) < −1/2; with log(1 + "
+    "|w|) − 2|u| for the first logarithm where |w| = 1",
+    "|w| ≤ 1, every u: tanh(u) is rounded to ±1 for |u| > 19 (9 in float32)",
+    of_weighted_tangent,
+)
+SLOPE_OF_WEIGHTED_TANGENT = Rule(
+    "slope of the logarithm of a weighted tangent",
+    "(1 − tanh²(u))/(1 + w·tanh(u))",
+    "4e/((1 + e)·(1 − |w| + (1 + |w|)·e)), e = exp(−2|u|), for w·tanh(u) < −1/2; 4/((1 + e)·(1 + "
+    "|w|)) where |w| = 1",
+    "|w| ≤ 1, every u: 0/0 where tanh(u) is rounded to ±1, for |u| > 19 (9 in float32)",
+    _slope_of_weighted_tangent,
+)
+SLOPE_BY_STORED_TANGENT = replace(
+    SLOPE_OF_WEIGHTED_TANGENT,
+    name="slope of the logarithm of a stored tangent",
+    shape="(1 − a²)/(1 + w·a), where a = tanh(u) is stored",
+    form="the same in tanh(u)",
+    rewrite=slope_by_stored_tangent,
+    level="stored",
+)
+"""The rules for what 1 + w·tanh u keeps where it is nearly 0."""
 HALF_ANGLE = Rule(
     "half angle",
     "1 − cos(u), cosh(u) − 1",
