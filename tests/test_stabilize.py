@@ -44,12 +44,12 @@ def elementwise(write: Any) -> Program:
 
 
 def through_stored(write: Any, outer: Any) -> Program:
-    """f[b] of a[b], which is stored, and z[b]."""
+    """f[b] of a[b], which is stored, z[b] and a target y[b]."""
     scope = Scope()
-    z = scope.tensor("z", (b,), role="input")
+    z, y = scope.tensor("z", (b,), role="input"), scope.tensor("y", (b,), role="target")
     a, f = scope.tensor("a", (b,)), scope.tensor("f", (b,))
     scope.define(a[b], write(z[b]))
-    scope.define(f[b], outer(a[b], z[b]))
+    scope.define(f[b], outer(a[b], z[b], y[b]))
     return scope.freeze(outputs=(f,))
 
 
@@ -85,6 +85,16 @@ WITNESSES: dict[str, tuple[Any, dict[str, float], float]] = {
         lambda z, w, y: exp(-(z**2)) / erfc(z),
         {"z": 100.0},
         177.25424647380068,
+    ),
+    "logarithm of a weighted tangent": (
+        lambda z, w, y: log(1 + y * tanh(z)),
+        {"z": 30.0, "y": -1.0},
+        float(np.log(2)) - 60,
+    ),
+    "slope of the logarithm of a weighted tangent": (
+        lambda z, w, y: (1 - tanh(z) ** 2) / (1 + y * tanh(z)),
+        {"z": -30.0, "y": 1.0},
+        2.0,
     ),
     "slope by its ends": (
         lambda z, w, y: (1 + erf(z) - 2 * y) * exp(-(z**2)) / ((1 + erf(z)) * (erf(z) - 1)),
@@ -241,44 +251,51 @@ INSTEAD = {
 """Rules that would find something too, if less short."""
 STORED = {
     "vanished stored value": (
-        through_stored(lambda z: exp(-(z**2)), lambda a, z: -2 * a * z**2),
+        through_stored(lambda z: exp(-(z**2)), lambda a, z, y: -2 * a * z**2),
         {"z": 1e200},
         0.0,
     ),
     "slope of a product of tails": (
-        through_stored(lambda z: exp(z**2) * erfc(z), lambda a, z: 2 * a * z - 2 / sqrt(sympy.pi)),
+        through_stored(
+            lambda z: exp(z**2) * erfc(z), lambda a, z, y: 2 * a * z - 2 / sqrt(sympy.pi)
+        ),
         {"z": 100.0},
         -5.64104976259931849e-05,
     ),
     "slope of a saturated activation": (
-        through_stored(lambda z: 1 / (1 + exp(-z)), lambda a, z: a * (1 - a)),
+        through_stored(lambda z: 1 / (1 + exp(-z)), lambda a, z, y: a * (1 - a)),
         {"z": 50.0},
         float(np.exp(-50.0)),
     ),
+    "slope of the logarithm of a stored tangent": (
+        through_stored(tanh, lambda a, z, y: (1 - a**2) / (1 + y * a)),
+        {"z": 30.0, "y": -1.0},
+        2.0,
+    ),
     "root of a stored exponential": (
-        through_stored(exp, lambda a, z: sqrt(a)),
+        through_stored(exp, lambda a, z, y: sqrt(a)),
         {"z": -1000.0},
         float(sympy.exp(-500).n(30)),
     ),
     "logarithm of a root": (
-        through_stored(exp, lambda a, z: log(sqrt(a))),
+        through_stored(exp, lambda a, z, y: log(sqrt(a))),
         {"z": -1000.0},
         -500.0,
     ),
     "inverse of what is stored": (
-        through_stored(lambda z: z - tanh(z), lambda a, z: z - a),
+        through_stored(lambda z: z - tanh(z), lambda a, z, y: z - a),
         {"z": 1e18},
         1.0,
     ),
     "exponential of a stored logarithm": (
         through_stored(
-            lambda z: log(erfc(z)), lambda a, z: sympy.Mul(exp(-a), exp(-(z**2)), evaluate=False)
+            lambda z: log(erfc(z)), lambda a, z, y: sympy.Mul(exp(-a), exp(-(z**2)), evaluate=False)
         ),
         {"z": 100.0},
         177.25424647380068,
     ),
     "stored logarithm": (
-        through_stored(lambda z: 1 / (1 + exp(-z)), lambda a, z: log(a)),
+        through_stored(lambda z: 1 / (1 + exp(-z)), lambda a, z, y: log(a)),
         {"z": -1000.0},
         -1000.0,
     ),

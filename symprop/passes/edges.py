@@ -23,7 +23,6 @@ from sympy import (
 from sympy.codegen.cfunctions import log1p
 
 from symprop.passes.cost import accesses_elements, is_decay
-from symprop.passes.products import may_overflow
 from symprop.passes.rule import Rule
 from symprop.primitives import Absolute, Equal, Greater, Indicator, Maximum, Minimum, Select
 from symprop.tensor import accesses
@@ -158,9 +157,19 @@ def _is_below(part: Expr) -> bool:
 
 
 def _is_infinite(part: Expr) -> bool:
-    """Whether a factor may be infinite: a divisor, an exponential that grows, a choice that may."""
-    grows = any(isinstance(branch, exp) and not is_decay(branch) for branch in _branches(part))
-    return grows or _is_below(part) or (isinstance(part, Select) and may_overflow(part))
+    """Whether a factor may be infinite: a divisor, an exponential that grows, the logarithm of a
+    tail, which has a square on one of its branches.
+    """
+    branches = _branches(part)
+    grows = any(isinstance(branch, exp) and not is_decay(branch) for branch in branches)
+    return grows or _is_below(part) or (len(branches) > 1 and any(map(_has_square, branches)))
+
+
+def _has_square(branch: Expr) -> bool:
+    """Whether a power of elements is added to something."""
+    terms = branch.args if isinstance(branch, Add) else ()
+    powers = (p for term in terms for p in Mul.make_args(term) if isinstance(p, Pow))
+    return any(p.exp.is_number and p.exp > 1 and accesses_elements(p) for p in powers)
 
 
 def _divides(value: Expr) -> bool:
