@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-from sympy import Add, Expr, Mul, Pow, Rational, Symbol, exp
+from sympy import Add, Expr, Mul, Pow, Rational, Symbol, exp, expand
 
 from symprop.passes.rewrite import Stored, computed
 from symprop.passes.rule import Rule
@@ -24,6 +24,7 @@ def without_stored(value: Expr, stored: Mapping[Symbol, Stored]) -> Expr:
             opened = total - term + Add(*(number * part for part in inner.args))
             if len(Add.make_args(opened)) < len(total.args) + len(inner.args) - 2:
                 changed[total] = opened
+        changed |= {total: opened for opened in _opened_squares(total, stored)}
     for product in value.atoms(Mul):
         for part in product.args:
             access, power = part.as_base_exp()
@@ -44,6 +45,17 @@ def without_stored(value: Expr, stored: Mapping[Symbol, Stored]) -> Expr:
     return value.xreplace(changed) if changed else value
 
 
+def _opened_squares(total: Expr, stored: Mapping[Symbol, Stored]) -> Iterator[Expr]:
+    """1 − a² − 2a/z, where a = u − 1/z is stored, as 1 − u² + 1/z²: no longer, and without a."""
+    squares = (term.as_coeff_Mul()[1].as_base_exp() for term in total.args)
+    for access in (base for base, power in squares if power == 2):
+        inner = computed(access, stored)
+        if inner is not None and inner.is_Add:
+            opened = expand(total.xreplace({access: inner}))
+            if len(Add.make_args(opened)) <= len(total.args):
+                yield opened
+
+
 def _is_root_beside(total: Expr, product: Expr) -> bool:
     """Whether a product divides by the root that a sum adds."""
     roots = (term.as_coeff_Mul()[1] for term in total.args if total.is_Add)
@@ -57,8 +69,8 @@ def _has_exponential(product: Expr) -> bool:
 INVERSE = Rule(
     "inverse of what is stored",
     "u − a, where a = u − v is stored; u·a, where a = v/u is; exp(u)·a, where a = exp(−v) is; "
-    "a/√u, where a = √u − v is",
-    "v; exp(u − v); 1 − v/√u",
+    "a/√u, where a = √u − v is; 1 − a² − 2a/v, where a = u − 1/v is",
+    "v; exp(u − v); 1 − v/√u; 1 − u² + 1/v²",
     "every u: v is rounded away in u − v, u·a and exp(u)·a may be 0·∞, a may overflow",
     without_stored,
     "stored",

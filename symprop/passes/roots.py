@@ -138,16 +138,43 @@ def _sum_with_root(node: Expr) -> Expr:
     return node
 
 
+def _root_of_softplus(node: Expr) -> Expr:
+    """log(1 + eᵘ)ʳ = e^ru for u < −40, r a fraction."""
+    if not isinstance(node, Pow) or not node.exp.is_Rational or node.exp.is_Integer:
+        return node
+    u = softplus_of(node.base)
+    if u is None or u.has(Maximum):
+        return node
+    return Select(Greater(-40, u), exp(node.exp * u), node.xreplace({u: Maximum(u, -40)}))
+
+
 def of_stored(value: Expr, stored: Mapping[Symbol, Stored]) -> Expr:
     """aʳ, r a fraction, where a = eᵘ·v is stored, as e^ru·vʳ; a = (1 + eᵘ)ⁿ as (1 + eᵘ)^rn; a =
-    log(1 + eᵘ) as e^ru for u < −40.
+    log(1 + eᵘ) as e^ru for u < −40; uⁿ/aⁿ, where a = vʳ is stored, in v.
     """
     found = {}
     for power in value.atoms(Pow):
         inner = None if power.exp.is_Integer else computed(power.base, stored)
         if inner is not None and power.exp.is_Rational:
             found[power] = _power_of(inner, power, stored)
+    for product in value.atoms(Mul):
+        for part in product.args:
+            access, exponent = part.as_base_exp()
+            inner = computed(access, stored) if exponent.is_Integer and exponent < 0 else None
+            if isinstance(inner, Pow) and inner.exp.is_Rational:
+                found |= _beside_root(product, part, inner**exponent)
     return value.xreplace(found) if found else value
+
+
+def _beside_root(product: Expr, part: Expr, power: Pow) -> dict[Expr, Expr]:
+    """A product that divides by a stored root, as what keeps its digits where that is opened."""
+    rest = product / part
+    u = softplus_of(power.base)
+    if u is not None and 1 / (1 + exp(-u)) in product.args:
+        far = exp((1 + power.exp) * u)
+        return {product: rest * (1 + exp(-u)) * Select(Greater(-40, u), far, part / (1 + exp(-u)))}
+    opened = rest * power
+    return {product: opened} if _with_roots(opened) != opened else {}
 
 
 def _power_of(inner: Expr, power: Pow, stored: Mapping[Symbol, Stored]) -> Expr:
@@ -164,6 +191,13 @@ def _power_of(inner: Expr, power: Pow, stored: Mapping[Symbol, Stored]) -> Expr:
 
 
 ROOTS = (
+    Rule(
+        "root of a softplus",
+        "√(log(1 + exp(u)))",
+        "exp(u/2) for u < −40",
+        "every u: log(1 + exp(u)) underflows for u < −745 (−103 in float32), its root does not",
+        _root_of_softplus,
+    ),
     Rule(
         "root less a number",
         "√(1 + u²) − 1",
@@ -201,9 +235,10 @@ ROOTS = (
     ),
     Rule(
         "root of a stored exponential",
-        "√a, where a = exp(u)·v, a = 1/(1 + exp(u)), a = log(1 + exp(u)) is stored",
-        "exp(u/2)·√v, 1/√(1 + exp(u)), exp(u/2) for u < −40",
-        "every u: a underflows for u < −745 (−103 in float32), √a does not",
+        "√a, where a = exp(u)·v, a = 1/(1 + exp(u)), a = log(1 + exp(u)) is stored; 1/(a·(1 + "
+        "exp(−u))), u²/a², where a = √log(1 + exp(u)), a = √(1 + u²) is",
+        "exp(u/2)·√v, 1/√(1 + exp(u)), exp(u/2) for u < −40; exp(u/2) for u < −40, u²/(1 + u²)",
+        "every u: a underflows for u < −745 (−103 in float32), √a does not; u² and a² overflow",
         of_stored,
         "stored",
     ),

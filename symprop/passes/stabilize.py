@@ -40,6 +40,7 @@ from symprop.passes.tails import TAILS
 from symprop.passes.tangents import (
     HALF_ANGLE,
     LOGARITHM_OF_TANGENT,
+    REST_OF_COTANGENT,
     REST_OF_TANGENT,
     SLOPE_BY_STORED_TANGENT,
     SLOPE_OF_LOGARITHM,
@@ -81,6 +82,7 @@ RULES: tuple[Rule, ...] = (
     *ROOTS,
     LOGARITHM_OF_TANGENT,
     SLOPE_OF_LOGARITHM,
+    REST_OF_COTANGENT,
     WEIGHTED_TANGENT,
     SLOPE_OF_WEIGHTED_TANGENT,
     SLOPE_BY_STORED_TANGENT,

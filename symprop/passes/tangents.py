@@ -128,6 +128,17 @@ def _half_angle(node: Expr) -> Expr:
     return node
 
 
+def _rest_of_cotangent(node: Expr) -> Expr:
+    """c − c/tanh² u = −c/sinh² u, in a sum."""
+    for term in node.args if isinstance(node, Add) else ():
+        for part in Mul.make_args(term):
+            base, power = part.as_base_exp()
+            weight = term / part
+            if isinstance(base, tanh) and power == -2 and -weight in node.args:
+                return node - term + weight + weight / sinh(base.args[0]) ** 2
+    return node
+
+
 def rest_of_tangent(node: Expr, _targets: object = ()) -> Expr:
     """w ± w·tanh u = 2w/(1 + e^∓2u), w − w·tanh² u = w/cosh² u, in a sum."""
     if not isinstance(node, Add):
@@ -198,6 +209,14 @@ SLOPE_OF_LOGARITHM = Rule(
 )
 """The rules for what log tanh and its slope keep."""
 
+REST_OF_COTANGENT = Rule(
+    "rest of a cotangent",
+    "1/tanh²(u) − 1",
+    "1/sinh²(u)",
+    "every u: tanh(u) is rounded to ±1 for |u| > 19 (9 in float32)",
+    _rest_of_cotangent,
+)
+"""The rule for what 1/tanh leaves of 1."""
 REST_OF_TANGENT = Rule(
     "rest of a tangent",
     "v − v·tanh²(u), v ± v·tanh(u)",
