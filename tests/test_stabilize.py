@@ -96,6 +96,21 @@ WITNESSES: dict[str, tuple[Any, dict[str, float], float]] = {
         {"z": -30.0, "y": 1.0},
         2.0,
     ),
+    "product with a root": (
+        lambda z, w, y: (z + sqrt(1 + z**2)) * (1 + z * sqrt(1 + z**2)) / sqrt(1 + z**2) ** 3,
+        {"z": 1e200},
+        2.0,
+    ),
+    "root of a softplus": (
+        lambda z, w, y: sqrt(log(1 + exp(z))),
+        {"z": -1000.0},
+        float(sympy.exp(-500).n(30)),
+    ),
+    "rest of a cotangent": (
+        lambda z, w, y: 1 / tanh(z) ** 2 - 1,
+        {"z": 30.0},
+        4 * float(sympy.exp(-60).n(30)),
+    ),
     "slope by its ends": (
         lambda z, w, y: (1 + erf(z) - 2 * y) * exp(-(z**2)) / ((1 + erf(z)) * (erf(z) - 1)),
         {"z": 100.0, "y": 0.0},
@@ -462,6 +477,16 @@ def test_slopes_of_typed_forms_keep_their_digits(write: Any, out: float, far: fl
         (lambda z: 2 * exp(z / 2) - sympy.Rational(3, 2), -60.0, float(np.exp(-30.0))),
         (lambda z: sympy.asinh(exp(z)), 3e38, 1.0),
         (lambda z: log(log(1 + exp(z))), -1000.0, 1.0),
+        (lambda z: 1 / tanh(z) - 1 / z, 2.0**30, 2.0**-60),
+        (lambda z: (1 + z**4) ** sympy.Rational(1, 4), -1e20, -1.0),
+        (lambda z: sqrt(log(1 + exp(z))), -160.0, float(np.exp(-80.0)) / 2),
+        (
+            lambda z: (1 / (1 + exp(5 * z))) ** sympy.Rational(4, 3),
+            12.0,
+            -20 / 3 * float(np.exp(-80.0)),
+        ),
+        (lambda z: z * (1 + z / sqrt(1 + z**2)) / 2, 1e30, 1.0),
+        (lambda z: z * erf(log(1 + exp(z))), 1e30, 1.0),
     ],
 )
 def test_slopes_far_out_where_the_stored_value_tells_nothing(

@@ -306,6 +306,8 @@ def views(values: tuple[Expr, ...]) -> Iterator[tuple[tuple[Expr, ...], dict[Exp
     one in exp(u).
     """
     found = tuple(sorted({leaf for value in values for leaf in leaves(value)}, key=str))
+    roots = _roots_of_exponentials(found)
+    found += tuple(leaf for root in roots for leaf in leaves(root.base) if leaf not in found)
     plain = {leaf: Symbol(f"u{i}") for i, leaf in enumerate(found) if not isinstance(leaf, exp)}
     meant = {symbol: leaf for leaf, symbol in plain.items()} | _as_powers(plain)
     groups = exponential_groups(leaf for leaf in found if isinstance(leaf, exp))
@@ -315,7 +317,24 @@ def views(values: tuple[Expr, ...]) -> Iterator[tuple[tuple[Expr, ...], dict[Exp
             symbol = Symbol(f"E{i}")
             base, meaning[symbol] = _exponential(kind, unit, symbol)
             names.update({leaf: base**power for leaf, power in members.items()})
+        for root in roots:
+            meaning[plain[root]] = root.base * root
+            names[root] = plain[root] / root.base.xreplace(names)
         yield tuple(value.xreplace(names) for value in values), meaning
+
+
+def _roots_of_exponentials(found: tuple[Expr, ...]) -> tuple[Expr, ...]:
+    """The leaves (1 + eᵘ)⁻ʳ, r > 1 a fraction, that are the only roots of their base: each as (1 +
+    eᵘ)^(1 − r)/(1 + eᵘ), where the quotient may cancel.
+    """
+    bases = [leaf.base for leaf in found if isinstance(leaf, Pow)]
+    return tuple(
+        leaf
+        for leaf in found
+        if isinstance(leaf, Pow)
+        and (leaf.exp.is_Rational and leaf.exp < -1 and bases.count(leaf.base) == 1)
+        and any(isinstance(inner, exp) for inner in leaves(leaf.base))
+    )
 
 
 def _as_powers(names: dict[Expr, Expr]) -> dict[Expr, Expr]:

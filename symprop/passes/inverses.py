@@ -24,7 +24,8 @@ def without_stored(value: Expr, stored: Mapping[Symbol, Stored]) -> Expr:
             opened = total - term + Add(*(number * part for part in inner.args))
             if len(Add.make_args(opened)) < len(total.args) + len(inner.args) - 2:
                 changed[total] = opened
-        changed |= {total: opened for opened in _opened_squares(total, stored)}
+        for opened in _opened_squares(total, stored):
+            changed[total] = opened
     for product in value.atoms(Mul):
         for part in product.args:
             access, power = part.as_base_exp()
