@@ -193,7 +193,7 @@ def of_stored(value: Expr, stored: Mapping[Symbol, Stored]) -> Expr:
 
 
 def _beside_root(product: Expr, part: Expr, v: Expr, power: Expr) -> dict[Expr, Expr]:
-    """A product that divides by a stored root, a factor vⁿ, as what keeps its digits with v read."""
+    """A product that divides by a stored root, a factor vⁿ, by v where that keeps its digits."""
     rest, u = product / part, softplus_of(v)
     logistic = None if u is None else 1 / (1 + exp(-u))
     if u is not None and logistic in product.args:
