@@ -18,6 +18,7 @@ from math import factorial
 from sympy import (
     Add,
     Expr,
+    Function,
     Integer,
     Mul,
     Pow,
@@ -215,12 +216,29 @@ def near_zero(value: Expr, stored: Mapping[Symbol, Stored]) -> Expr:
 def _near_zero(value: Expr, opened: Opened) -> Expr:
     if not value.args or value in accesses(value):
         return value
+    in_difference = _by_difference(value)
+    if in_difference is not None:
+        return in_difference
     for part, rest in _candidates(value, opened):
         found = _polynomial(part, opened)
         if found is not None:
             return value.func(found, _near_zero(rest, opened)) if rest is not None else found
     changed = [_near_zero(part, opened) for part in value.args]
     return value.func(*changed) if changed != list(value.args) else value
+
+
+def _by_difference(value: Expr) -> Expr | None:
+    """A value of u − v alone, such as e^(u − v) − 1 − u + v, with its polynomial in that."""
+    read = sorted(_elements(value), key=str)
+    if len(read) != 2 or not isinstance(value, (Add, Mul, Pow)) or not value.has(Function):
+        return None
+    u, v = read
+    difference = Symbol("difference")
+    moved = value.xreplace({u: v + difference})
+    if v in moved.free_symbols:
+        return None
+    found = _polynomial(moved, ())
+    return None if found is None else found.xreplace({difference: u - v})
 
 
 def _candidates(value: Expr, opened: Opened) -> Iterator[tuple[Expr, Expr | None]]:
