@@ -23,6 +23,7 @@ P, T, Z = prediction, target, sympy.Symbol("z")
 MIDDLE = (P + T) / 2
 LOSSES: dict[str, Any] = {
     "focal": -T * (1 - P) ** 2 * log(P),
+    "binary focal": -T * (1 - P) ** 2 * log(P) - (1 - T) * P**2 * log(1 - P),
     "Jensen-Shannon": T * log(T / MIDDLE) / 2 + P * log(P / MIDDLE) / 2,
     "Hellinger": (sqrt(T) - sqrt(P)) ** 2,
     "triangular": (T - P) ** 2 / (T + P),
@@ -31,7 +32,7 @@ LOSSES: dict[str, Any] = {
     "Tweedie": 2 * sqrt(P) + 2 * T / sqrt(P),
 }
 """Where the value or a slope was 0·∞, 0/0 or log 0 once a prediction had underflowed."""
-WITHOUT = {"softmax": ("gamma", "Tweedie"), "softplus": ("focal",), "sigmoid": ()}
+WITHOUT = {"softmax": ("gamma", "Tweedie"), "softplus": ("focal", "binary focal"), "sigmoid": ()}
 """Whose exact slopes overflow, or which have no meaning there."""
 LOGITS = (
     [1000.0, 0.0, -1000.0],

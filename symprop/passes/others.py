@@ -16,13 +16,15 @@ Derivatives have the pole of 1/(1 − p) in a sum h and beside it:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from sympy import Add, Expr, Float, Idx, Integer, Pow, Symbol, cancel, exp, fraction, log
+from sympy import Add, Expr, Float, Idx, Integer, Mul, Pow, Symbol, cancel, exp, fraction, log
 
 from symprop.equation import Equation
+from symprop.passes.inline import use_of
 from symprop.passes.powers import HALF
-from symprop.passes.rewrite import bind, free_name, replaced, stored_value
+from symprop.passes.rewrite import Draft, bind, free_name, replaced, stored_value
 from symprop.passes.rule import Rule
 from symprop.primitives import Greater, Minimum, Select
 from symprop.program import Program
@@ -134,11 +136,31 @@ def _with_others(program: Program, found: _Normalized) -> Program:
     place = next(n for n, e in enumerate(program.flat) if e.target == found.p)
     beside = (program.flat[place], *found.definitions())
     defined = replaced(program, {place: beside}, (found.shift, found.rest))
-    changed = _without_poles(defined, found)
+    opened = _with_slopes_opened(defined, found)
+    changed = _without_poles(opened, found)
+    changed = defined if changed == opened else changed
     values = [(e, _logarithms(e.value, found)) for e in changed.flat]
     changes = {n: (replace(e, value=v),) for n, (e, v) in enumerate(values) if v != e.value}
     changed = replaced(changed, changes)
     return program if changed == defined else changed
+
+
+def _with_slopes_opened(program: Program, found: _Normalized) -> Program:
+    """Stored slopes that have a pole at p = 1 put where they are read: summed, it cancels."""
+    draft, kept = Draft(program), {tensor.label for tensor in program.outputs}
+    for slope in program.flat:
+        read = [access for access in accesses(slope.value) if label_of(access) == label_of(found.p)]
+        alone = not slope.over and len(program.defined[slope.label]) == 1
+        if slope.label in kept or not alone or len(read) != 1:
+            continue
+        uses = [use_of(slope.label, reader, slot) for slot, reader in draft.uses(slope.label)]
+        if _has_pole(slope.value, read[0]) and None not in uses:
+            for use in (use for use in uses if use is not None):
+                value = use.with_value(use.bound(slope, slope.value))
+                draft.replace(use.slot, use.equation, (value,))
+            for slot, equation in draft.definitions(slope.label):
+                draft.replace(slot, equation, ())
+    return draft.freeze()
 
 
 def _logarithms(value: Expr, found: _Normalized) -> Expr:
@@ -182,11 +204,32 @@ def _has_pole(value: Expr, p: Expr) -> bool:
 
 
 def _without_pole(value: Expr, p: Expr) -> Expr | None:
-    """A value in lowest terms; None where it still has a pole at p = 1."""
+    """A value with the terms that have a pole at p = 1 in lowest terms; None where one is left.
+
+    The others stay as they are: multiplied out, what vanishes with 1 − p would cancel.
+    """
+    terms = list(_terms(value, p))
+    poles = [term for term in terms if _has_pole(term, p)]
     names = {access: Symbol(f"x{n}") for n, access in enumerate(accesses(value))}
     back = {symbol: access for access, symbol in names.items()}
-    reduced = cancel(value.xreplace(names)).xreplace(back)
-    return None if _has_pole(reduced, p) else reduced
+    reduced = cancel(Add(*poles).xreplace(names)).xreplace(back)
+    others = (term for term in terms if term not in poles)
+    return None if _has_pole(reduced, p) else Add(reduced, *others)
+
+
+def _terms(value: Expr, p: Expr) -> Iterator[Expr]:
+    """The terms of a sum, and of a product of a sum where it has a pole at p = 1."""
+    if isinstance(value, Add):
+        for term in value.args:
+            yield from _terms(term, p)
+        return
+    sums = (part for part in Mul.make_args(value) if part.is_Add and part not in (1 - p, p - 1))
+    total = next(sums, None) if _has_pole(value, p) else None
+    if total is None:
+        yield value
+    else:
+        for term in total.args:
+            yield from _terms(value / total * term, p)
 
 
 @dataclass(frozen=True)

@@ -67,8 +67,8 @@ def _without_overflow(value: Expr) -> Expr:
 
 RULES: tuple[Rule, ...] = (
     SHIFT,
-    OTHERS,
     RELATIVE,
+    OTHERS,
     ENDS,
     SATURATION,
     INVERSE,
