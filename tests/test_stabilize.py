@@ -499,6 +499,14 @@ def test_slopes_far_out_where_the_stored_value_tells_nothing(
         assert found == pytest.approx(slope, rel=4 * float(np.finfo(dtype).eps))
 
 
+def test_part_of_a_root_times_its_argument_does_not_underflow() -> None:
+    program = elementwise(lambda z, w, y: z * (1 + z / sqrt(1 + z**2)) / 2)
+    largest = float(np.finfo(np.float32).max)
+    assert is_near(value_of(program, RULES, z=-1e200), -0.25e-200)
+    assert value_of(program, RULES, np.float32, z=-1e28) == np.float32(-0.25e-28)
+    assert value_of(program, RULES, np.float32, z=largest) == largest
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("logit", [-1000.0, -300.0, -40.0, 1000.0])
 @pytest.mark.parametrize("y", [0.0, 3.0])

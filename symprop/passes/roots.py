@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from sympy import Add, Expr, Integer, Mul, Poly, Pow, Symbol, exp, expand, expand_mul, rem, sqrt
 
@@ -37,24 +37,42 @@ def _root_less_number(node: Expr) -> Expr:
 
 
 def _part_of_root(node: Expr) -> Expr:
-    """v − v·u/√(u² + c) = v·c/(√(u² + c)·(√(u² + c) + u)) for u > 0, with + likewise, in a sum."""
-    for term in node.args if isinstance(node, Add) else ():
-        for root in Mul.make_args(term):
-            if not (isinstance(root, Pow) and root.exp == -HALF and root.base.is_Add):
-                continue
-            number, square = root.base.as_coeff_Add()
-            scale, power = square.as_coeff_Mul()
-            base, exponent = power.as_base_exp()
-            if not (number.is_positive and scale.is_positive and (exponent / 2).is_Integer):
-                continue
-            u = sqrt(scale) * base ** (exponent / 2)
-            weight = term / root / u
-            for v, side in ((-weight, u), (weight, -u)):
-                if v in node.args and not base.has(Maximum, Minimum):
-                    small = number * root / (1 / root + Maximum(side, 0))
-                    value = Select(Greater(side, 0), small, 1 - Minimum(side, 0) * root)
-                    return node - term - v + v * value
+    """v − v·u/√(u² + c) = v·c/(√(u² + c)·(√(u² + c) + u)) for u > 0, with + likewise, in a sum; in
+    a product with u as c·min(u/√(u² + c), 1)/(√(u² + c) + u).
+    """
+    if isinstance(node, Add):
+        for term in node.args:
+            for v, side, root, number in _opposite(node, term):
+                small = number * root / (1 / root + Maximum(side, 0))
+                value = Select(Greater(side, 0), small, 1 - Minimum(side, 0) * root)
+                return node - term - v + v * value
+    for total in node.args if isinstance(node, Mul) else ():
+        for v, side, root, number in _opposite(total, total.args[-1]) if total.is_Add else ():
+            u = next((part for part in node.args if (side / part).is_number), None)
+            if u is not None and len(total.args) == 2:
+                scale, sign = node.as_coeff_Mul()[0], u / side
+                small = number * sign * Minimum(side * root, 1) / (1 / root + Maximum(side, 0))
+                large = scale * u * (1 - Minimum(side, 0) * root)
+                value = Select(Greater(side, 0), scale * small, large)
+                return node / total / u / scale * v * value
     return node
+
+
+def _opposite(total: Expr, term: Expr) -> Iterator[tuple[Expr, Expr, Expr, Expr]]:
+    """v, u, 1/√(u² + c) and c, where a sum has v and the term −v·u/√(u² + c)."""
+    for root in Mul.make_args(term):
+        if not (isinstance(root, Pow) and root.exp == -HALF and root.base.is_Add):
+            continue
+        number, square = root.base.as_coeff_Add()
+        scale, power = square.as_coeff_Mul()
+        base, exponent = power.as_base_exp()
+        if not (number.is_positive and scale.is_positive and (exponent / 2).is_Integer):
+            continue
+        u = sqrt(scale) * base ** (exponent / 2)
+        weight = term / root / u
+        for v, side in ((-weight, u), (weight, -u)):
+            if v in total.args and not base.has(Maximum, Minimum):
+                yield v, side, root, number
 
 
 def _root_of_product(node: Expr) -> Expr:
@@ -234,7 +252,8 @@ ROOTS = (
     Rule(
         "part of a root",
         "1 − u/√(u² + c), 1 + u/√(u² + c)",
-        "c/(√(u² + c)·(√(u² + c) ± u)) where the terms have opposite signs",
+        "c/(√(u² + c)·(√(u² + c) ± u)) where the terms have opposite signs; times u, c·min(u/√(u² "
+        "+ c), 1)/(√(u² + c) ± u)",
         "every u: the difference cancels for large |u|",
         _part_of_root,
     ),
