@@ -4,13 +4,13 @@
 
 Threads that share the rows b read all of W each, though each has updated only some of its rows k:
 the others come from another processor's cache, batch after batch. Threads that share the numbers k
-need only the rows of W that they update themselves. Together with their gradient and moments these
-may stay in a cache that is too small for all. Each part gives a sum of its own for all b and j.
+need about those rows of W that they update themselves. Together with their gradient and moments
+these may stay in a cache that is too small for all. Each part gives a sum of its own for all b, j.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from math import prod
 
 from sympy import Expr, Integer, Symbol
@@ -18,7 +18,7 @@ from sympy import Expr, Integer, Symbol
 from symprop.steps import Divided, Gather, Gemm, Nest, Step, touched, written
 from symprop.tensor import Tensor, extent, label_of, subscripts_of
 
-LARGE = 1 << 17
+LEAST = 1 << 17
 """Numbers of a matrix and its moments from which on a cache does not keep them beside the batch:
 from there on a division gains more than its barrier costs.
 """
@@ -31,26 +31,20 @@ def divided(
     given: Iterable[Tensor],
     gathered: Collection[Symbol],
     another: Callable[[Expr], Expr],
-) -> Iterator[Step]:
-    """The steps, with large products being divided: of rows that are ``gathered`` and a matrix that
-    they update; ``given`` are the tensors that hold values from batch to batch, ``another`` gives
-    an element's counterpart in a tensor of its own.
+) -> tuple[Step, ...]:
+    """The steps, the first product being divided if it is large: of rows that are ``gathered`` and
+    a matrix that the steps update; ``given`` are the tensors that hold values from batch to batch,
+    ``another`` gives an element's counterpart in a tensor of its own.
     """
     found = tuple(steps)
     sizes = {tensor.label: prod(tensor.shape, start=Integer(1)) for tensor in given}
-    products = {
-        number: step
-        for number, step in enumerate(found)
-        if isinstance(step, Gemm)
-        and _may(step, found[:number], gathered)
-        and _changing(label_of(step.right), found, sizes) >= LARGE
-    }
-    alone = {label_of(product.left) for product in products.values()}
     for number, step in enumerate(found):
-        if number in products:
-            yield Divided(products[number], another(products[number].target))
-        elif not isinstance(step, Gather) or step.label not in alone:
-            yield step
+        if isinstance(step, Gemm) and _may(step, found[:number], gathered):
+            if _changing(label_of(step.right), found, sizes) < LEAST:
+                return found
+            before = [s for s in found[:number] if s != Gather(label_of(step.left))]
+            return (*before, Divided(step, another(step.target)), *found[number + 1 :])
+    return found
 
 
 def _may(step: Gemm, before: Iterable[Step], gathered: Collection[Symbol]) -> bool:

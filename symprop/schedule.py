@@ -103,7 +103,7 @@ def schedule(
     steps, scalars = without_stores(tuple(_finished(planner.items, program)), held)
     if target.divides:
         steady = (tensor for tensor in program.tensors if tensor.label in given)
-        steps = tuple(divided(steps, steady, target.gathered, planner.another))
+        steps = divided(steps, steady, target.gathered, planner.another)
     tensors = (*program.tensors, *planner.temporaries)
     if target.size is not None and target.lowering.blocks:
         together = bool(target.gathered) and target.divides

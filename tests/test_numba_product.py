@@ -24,7 +24,8 @@ def compiled(request: pytest.FixtureRequest) -> tuple[np.dtype[Any], Any, Any]:
     @numba.njit
     def call(A, a_row, a_sum, B, C, start, stop, columns, count, factor):
         b, c, add = B.shape[1], C.shape[1], factor != 0
-        multiply(A, a_row, a_sum, B, b, C, c, start, stop, columns, count, add, factor)
+        for left, right in ((0, columns // 2), (columns // 2, columns)):
+            multiply(A, a_row, a_sum, B, b, C, c, start, stop, left, right, count, add, factor)
 
     @numba.njit
     def transposed(A, C, start, stop, columns):
@@ -68,7 +69,7 @@ def test_products_in_short_vectors_are_exact_and_touch_nothing_else(name: str) -
     @numba.njit
     def call(A, a, s, B, C, start, stop, columns, count, factor):
         b, c, add = B.shape[1], C.shape[1], factor != 0
-        multiply(A, a, s, B, b, C, c, start, stop, columns, count, add, factor)
+        multiply(A, a, s, B, b, C, c, start, stop, 0, columns, count, add, factor)
 
     for rows, columns, count in product(SIZES, range(1, lanes + 1), (0, 1, 5)):
         left, right = (
@@ -95,7 +96,9 @@ def test_products_by_strips_are_exact_and_touch_nothing_else(turned: bool, bits:
         b, t, c = B.shape[1], 1, C.shape[1]
         if turned:
             b, t = t, b
-        multiply(A, a, s, B, b, t, C, c, start, stop, columns, count, factor != 0, factor)
+        add = factor != 0
+        for left, right in ((0, columns // 2), (columns // 2, columns)):
+            multiply(A, a, s, B, b, t, C, c, start, stop, left, right, count, add, factor)
 
     deep = numba_strips.DEPTH
     for rows, columns, count in product(
@@ -114,6 +117,26 @@ def test_products_by_strips_are_exact_and_touch_nothing_else(turned: bool, bits:
                 assert (C[:rows, :columns] == expected).all(), (rows, columns, count, factor)
                 assert (C[rows:] == CANARY).all()
                 assert (C[:, columns:] == CANARY).all()
+
+
+@pytest.mark.parametrize("bits", ["32", "64"])
+def test_no_bit_of_a_product_by_strips_depends_on_who_does_which_rows_and_strips(bits: str) -> None:
+    multiply, dtype = getattr(numba_strips, f"strips{bits}"), np.dtype(f"float{bits}").type
+    rows, columns, count = 139, 160, numba_strips.DEPTH + 90
+
+    @numba.njit
+    def call(A, B, C, start, stop, left, right):
+        factor = dtype(1)
+        multiply(A, count, 1, B, columns, 1, C, columns, start, stop, left, right, count, 0, factor)
+
+    rng = np.random.default_rng(4)
+    A, B = (rng.normal(size=s).astype(dtype) for s in ((rows, count), (count, columns)))
+    whole, shared = np.empty((rows, columns), dtype), np.empty((rows, columns), dtype)
+    call(A, B, whole, 0, rows, 0, columns)
+    for start, stop in ((0, 48), (48, 96), (96, rows)):
+        for left, right in ((0, 64), (64, columns)):
+            call(A, B, shared, start, stop, left, right)
+    assert (whole == shared).all()
 
 
 def test_transpositions_are_exact_and_touch_nothing_else(compiled: Any) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from symprop import Dense, Network
 from symprop.backends import numba_entry, pace
-from symprop.backends.numba_threads import ROOM, add_up, parts_used, rows_of_part, share, wait
+from symprop.backends.numba_threads import ROOM, UNIT, add_up, parts_used, share, wait
 from symprop.backends.pace import Threads
 
 
@@ -45,7 +45,7 @@ def test_all_wait_for_each_other(threads: int) -> None:
 def test_shares_cover_everything_once() -> None:
     @numba.njit
     def call(size, thread, threads):
-        return share(size, thread, threads), rows_of_part(size, thread, threads)
+        return share(size, 16, thread, threads), share(size, UNIT, thread, threads)
 
     @numba.njit
     def used(rows, parts):
@@ -63,7 +63,7 @@ def test_shares_cover_everything_once() -> None:
 def test_parts_are_added_up_in_their_range() -> None:
     @numba.njit
     def call(parts, count, start, stop):
-        add_up(parts, count, start, stop)
+        add_up(parts, parts, 1, count, start, stop)
 
     parts = np.arange(24.0).reshape(3, 2, 4)
     expected = parts.copy()

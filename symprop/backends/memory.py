@@ -8,7 +8,7 @@ are of equal size, took up to 12 % longer.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -17,8 +17,8 @@ import numpy as np
 from sympy import Symbol
 
 from symprop.backends import Array
-from symprop.steps import Rows, Schedule, Step, touched
-from symprop.tensor import Tensor
+from symprop.steps import Divided, Rows, Schedule, Step, touched
+from symprop.tensor import Tensor, label_of
 
 LINE, PAGE = 64, 4096
 GAP = 5 * LINE
@@ -45,13 +45,17 @@ def lives(plan: Schedule, kept: Collection[Symbol], together: bool = False) -> d
     A tensor for the whole batch, or a sum that grows from block to block, is needed in all of a
     block's steps; what lives in a block only, from its first use there to its last. Where threads
     work ``together`` they may be at different steps until all have done their blocks: what is for
-    all of them is needed from the end of the blocks before to the end of those after.
+    all of them is needed from the end of the blocks before to the end of those after. Divided sums
+    are added up before they are used.
     """
     local = {tensor.label for tensor in plan.local}
     found: dict[Symbol, Life] = {}
-    end = 0
+    end, waiting = 0, set[Symbol]()
     for members in _numbered(plan.steps, together):
         numbers = [number for number, _ in members]
+        for label in waiting:
+            found[label] = Life(found[label].first, numbers[-1])
+        waiting = set(_added_later([step for _, step in members]))
         for number, step in members:
             for label in touched(step):
                 life = Life(number, number) if label in local else Life(numbers[0], numbers[-1])
@@ -62,6 +66,15 @@ def lives(plan: Schedule, kept: Collection[Symbol], together: bool = False) -> d
         label: Life(life.first, end if label in kept else life.last)
         for label, life in found.items()
     }
+
+
+def _added_later(steps: Sequence[Step]) -> Iterator[Symbol]:
+    """The sums of other parts that are added up after these steps: none of them uses the result."""
+    for step in steps:
+        if isinstance(step, Divided):
+            result = label_of(step.product.target)
+            if not any(result in touched(other) for other in steps if other is not step):
+                yield label_of(step.others)
 
 
 def _numbered(steps: Iterable[Step], together: bool) -> Iterator[list[tuple[int, Step]]]:

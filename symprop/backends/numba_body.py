@@ -94,9 +94,9 @@ class Body:
         """The range of a loop of so many turns: all of them."""
         return "0", str(size)
 
-    def columns(self, step: Gemm) -> tuple[str, str]:
-        """The range of columns of a product, if not all of them."""
-        return "", ""
+    def columns(self, step: Gemm, names: Names) -> tuple[str, str]:
+        """The range of columns of a product: all of them."""
+        return "0", _extent(subscripts_of(step.target)[-1], names)
 
     def row_bounds(self, names: Names) -> tuple[str, str]:
         """The range of the rows: all of them."""
@@ -250,17 +250,15 @@ class Body:
 
     def _vector_product(self, step: Gemm, names: Names, summed: str = "") -> Call:
         """C (+)= A · B: A with the distances between its rows and between its summed numbers, B and
-        C with those between their rows; range of rows, columns, summed numbers, if not all of them;
-        whether to add, and how many times.
+        C with those between their rows; ranges of rows and columns, how many numbers are summed up,
+        if not all; whether to add, and how many times.
         """
         (left, right, target) = (
             split(p, step.fixed)[1] for p in (step.left, step.right, step.target)
         )
         row, column = target
-        size = [_extent(column, names), summed or _extent(step.summed, names)]
         known = extent(row).is_Integer and extent(step.summed) != ROWS
         rows = self.bounds(int(extent(row))) if known else ("0", _extent(row, names))
-        low, high = self.columns(step) if not summed else ("", "")
         length = [_extent(subscripts[1], names) for subscripts in (left, right, target)]
         distances = (length[0], "1") if left[0] == row else ("1", length[0])
         a, b, c = (_slice(part, step, names) for part in (step.left, step.right, step.target))
@@ -279,12 +277,9 @@ class Body:
         else:
             kernel = self._own_kernel("strips")
             apart = [length[1], "1"] if straight else ["1", length[1]]
-        if low:
-            size[0] = f"{high} - {low}"
-            b = f"columns_from({b}, {low})" if straight else f"rows_from({b}, {low}, {size[0]})"
-            c = f"columns_from({c}, {low})"
         places = (a, *distances, b, *apart, c, length[2])
-        return Call(kernel, (*places, *rows, *size, add, factor))
+        ranges = (*rows, *self.columns(step, names), summed or _extent(step.summed, names))
+        return Call(kernel, (*places, *ranges, add, factor))
 
     def _short(self, column: Idx) -> str:
         """What the name of a product says of the lanes of its vectors, if few hold its columns."""

@@ -18,7 +18,7 @@ from symprop.backends.numba_body import batch_tensors, block_rows
 from symprop.backends.numba_compile import Compiled, load
 from symprop.backends.numba_plan import Dtype, Planned, Subscript, unsafe
 from symprop.backends.numba_tables import Signature
-from symprop.backends.numba_threads import rows_of_part
+from symprop.backends.numba_threads import UNIT, share
 from symprop.backends.numba_training import others_of, sums_over_rows
 from symprop.backends.numba_vector import LANES
 from symprop.backends.numpy import Evaluator
@@ -85,9 +85,9 @@ class Lowered:
     It holds no equations, so that it is soon read from a file. ``layout`` tells how matrices lie;
     ``data`` and ``noise`` are what each batch is given, ``outputs`` what is read afterwards.
     ``buffers`` are for a whole batch, ``sums`` those of them that every part of a batch has for
-    itself, ``others`` those of each part but the first, ``local`` those for a block of at most
-    ``block`` rows; ``lives`` says when each is needed, by whether threads work together. ``effort``
-    is that of ``steps``.
+    itself, ``others`` those of each part but the first, with how much they sum up, ``local`` those
+    for a block of at most ``block`` rows; ``lives`` says when each is needed, by whether threads
+    work together. ``effort`` is that of ``steps``.
     """
 
     name: str
@@ -100,7 +100,7 @@ class Lowered:
     outputs: tuple[Tensor, ...]
     buffers: tuple[Tensor, ...]
     sums: tuple[Tensor, ...]
-    others: tuple[Tensor, ...]
+    others: tuple[tuple[Tensor, int], ...]
     local: tuple[Tensor, ...]
     block: int
     lives: Mapping[bool, Mapping[Symbol, Life]]
@@ -124,7 +124,7 @@ class Lowered:
             outputs=_all_bare(planned.outputs),
             buffers=_all_bare(plan.buffers),
             sums=_all_bare(sums_over_rows(plan)),
-            others=_all_bare(others_of(plan)),
+            others=tuple((_bare(tensor), summed) for tensor, summed in others_of(plan)),
             local=_all_bare(plan.local),
             block=block_rows(plan, planned.dtype),
             lives={together: planned.lives(together) for together in (False, True)},
@@ -172,9 +172,12 @@ class Work:
         sums = self._lowered.sums if parts else ()
         shapes = {t: shape_of(t, {BATCH: rows}) for t in self._lowered.buffers}
         shapes |= {t: (parts, *(shapes[t] or (1,))) for t in sums}
-        shapes |= {t: (max(0, parts - 1), *shapes[t]) for t in self._lowered.others}
+        more = max(0, parts - 1)
+        for tensor, summed in self._lowered.others:
+            _, *width = shapes[tensor]
+            shapes[tensor] = (more, min(rows, summed // max(1, more)), *width)
         shared = self._made(shapes, parts)
-        _, part = rows_of_part.py_func(rows, 0, max(1, parts))  # the first is the longest
+        _, part = share.py_func(rows, UNIT, 0, max(1, parts))  # the first is the longest
         block = min(part, self._lowered.block)
         local = {t: shape_of(t, {BATCH: block}) for t in self._lowered.local}
         return tuple(shared | self._made(local, parts) for _ in range(max(1, parts)))

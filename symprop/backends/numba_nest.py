@@ -24,7 +24,7 @@ RESERVED = re.compile(
     r"|Alone|Apart|Entry|Sequence|OPTIONS|BLAS"
     r"|all_.*|.*_(part|parts|own)|run|predict|loss|gradients|train|begin_epoch|(product|strips|transpose)(32|64)(x\d)?"
     r"|p_\d+|at|row|either|every|fetch|largest|load|load_some|sqrt|store|store_some|total|where"
-    r"|join|join_others|parts_used|rows_of_part|share|share_columns|wait|(start|stop|left|right)(_\d+)?|parts?|thread|threads|barrier|low|high|active"
+    r"|join|join_others|parts_used|share|sums_beside|others|wait|(start|stop|left|right)(_\d+)?|parts?|thread|threads|barrier|low|high|active"
     r"|first|last|stride|rows_all|order|seeds|losses|done|count|step|epoch|batch|begin|block|blocks|layer"
     r"|table_\d+|(line|matrix|cube)(32|64)|(rows|columns)_from|entry_at|least"
     r"|height|noise|noise_key|key_\d+|draw(32|64)"

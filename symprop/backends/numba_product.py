@@ -286,18 +286,18 @@ pair, single = _panel(2, masked=False), _panel(1, masked=True)
 
 
 def _product(lanes: int) -> Any:
-    """C[i, j] (+)= Σ_s A[i, s]·B[s, j] for a range of i with so many lanes in a vector: two vectors
-    of columns at a time, then one after the other, filled or not.
+    """C[i, j] (+)= Σ_s A[i, s]·B[s, j] for ranges of i and j with so many lanes in a vector: two
+    vectors of columns at a time, then one after the other, filled or not.
     """
 
     @compiled
-    def product(A, a, s, B, b, C, c, start, stop, columns, count, add, factor):  # type: ignore[no-untyped-def]
-        j = 0
-        while columns - j >= 2 * lanes:
+    def product(A, a, s, B, b, C, c, start, stop, left, right, count, add, factor):  # type: ignore[no-untyped-def]
+        j = left
+        while right - j >= 2 * lanes:
             pair(A, 0, a, s, B, j, b, C, c, start, stop, j, 2 * lanes, count, add, factor)
             j += 2 * lanes
-        while columns - j > 0:
-            some = least(lanes, columns - j)
+        while right - j > 0:
+            some = least(lanes, right - j)
             single(A, 0, a, s, B, j, b, C, c, start, stop, j, some, count, add, factor)
             j += lanes
 
@@ -309,8 +309,9 @@ def _short_product(lanes: int) -> Any:
     some = _panel(1, masked=True, lanes=lanes)
 
     @compiled
-    def product(A, a, s, B, b, C, c, start, stop, columns, count, add, factor):  # type: ignore[no-untyped-def]
-        some(A, 0, a, s, B, 0, b, C, c, start, stop, 0, columns, count, add, factor)
+    def product(A, a, s, B, b, C, c, start, stop, left, right, count, add, factor):  # type: ignore[no-untyped-def]
+        columns = right - left
+        some(A, 0, a, s, B, left, b, C, c, start, stop, left, columns, count, add, factor)
 
     return product
 

@@ -37,9 +37,8 @@ FUNCTIONS: dict[str, tuple[str, ...]] = {
         "join",
         "join_others",
         "parts_used",
-        "rows_of_part",
         "share",
-        "share_columns",
+        "sums_beside",
         "wait",
     ),
     "numba_lanes": (

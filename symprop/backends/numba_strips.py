@@ -18,7 +18,7 @@ from numba.extending import intrinsic
 from symprop.backends.numba_kernels import compiled, inlined, least
 from symprop.backends.numba_product import INDEX, Tile, pair, product32, product64, single, square
 from symprop.backends.numba_vector import LANES, vector_bytes
-from symprop.backends.numba_views import matrix32, matrix64
+from symprop.backends.numba_views import columns_from, matrix32, matrix64
 
 DEPTH = 512
 """Numbers that are summed up from one strip: it takes 64 KiB, some of the second cache."""
@@ -95,23 +95,25 @@ def _turned(lanes: int) -> Any:
 
 
 def _strips(lanes: int, product: Any, matrix: Any) -> Any:
-    """C[i, j] (+)= Σ_s A[i, s]·B[s, j] for a range of i, with the distances b between the rows of B
-    and t between its columns, of which one is 1.
+    """C[i, j] (+)= Σ_s A[i, s]·B[s, j] for a range of i and one of j, with the distances b between
+    the rows of B and t between its columns, of which one is 1. Whether strips are copied changes no
+    bit: the rows of C may be some of those that threads share.
     """
     straight, turned = _straight(lanes), _turned(lanes)
 
     @compiled
-    def strips(A, a, s, B, b, t, C, c, start, stop, columns, count, add, factor):  # type: ignore[no-untyped-def]
-        if t == 1 and stop - start < WORTH_A_COPY:
-            product(A, a, s, B, b, C, c, start, stop, columns, count, add, factor)
-            return
+    def strips(A, a, s, B, b, t, C, c, start, stop, left, right, count, add, factor):  # type: ignore[no-untyped-def]
         wide = 2 * lanes
         strip = matrix(_room(), DEPTH, wide)  # type: ignore[call-arg, unused-ignore]
         scale = factor if add else B.dtype.type(1)
         for first in range(0, count if count > 0 else 1, DEPTH):
             some, more = least(DEPTH, count - first), add or first > 0
-            for j in range(0, columns, wide):
-                width = least(wide, columns - j)
+            if t == 1 and stop - start < WORTH_A_COPY:
+                x, y = columns_from(A, first * s), columns_from(B, first * b)  # type: ignore[call-arg, unused-ignore]
+                product(x, a, s, y, b, C, c, start, stop, left, right, some, more, scale)
+                continue
+            for j in range(left, right, wide):
+                width = least(wide, right - j)
                 if t == 1:
                     straight(B, first * b + j, b, strip, some, width)
                 else:

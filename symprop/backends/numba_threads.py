@@ -24,6 +24,8 @@ COUNT, ROUND = 0, 8
 lines.
 """
 ROOM = 16
+UNIT = 8
+"""Rows of a batch, or numbers of a sum, of which each part has a multiple."""
 
 
 def _place(context: Any, build: ir.IRBuilder, kind: Any, array: Any, index: Any) -> Any:
@@ -128,67 +130,50 @@ def wait(barrier, threads):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def add_up(parts, count, start, stop):  # type: ignore[no-untyped-def]
-    """parts[0] += parts[1] + …, of so many parts, for the elements of a range."""
+def add_up(total, parts, first, end, start, stop):  # type: ignore[no-untyped-def]
+    """total += parts[first] + … + parts[end − 1] for the elements of a range."""
     size = parts.size // parts.shape[0]
-    for part in range(1, count):
+    for part in range(first, end):
         for n in range(start, stop):
             more = _number(parts, part * size + n)  # type: ignore[call-arg, var-annotated, unused-ignore]
-            put(parts, n, _number(parts, n) + more)
-
-
-@inlined
-def join(parts, active, start, stop):  # type: ignore[no-untyped-def]
-    """The same, if more than one part is at work."""
-    if active > 1:
-        add_up(parts, active, start, stop)
-
-
-@compiled
-def add_others(total, others, count, start, stop):  # type: ignore[no-untyped-def]
-    """total += others[0] + others[1] + …, of so many, for the elements of a range."""
-    size = others.size // others.shape[0]
-    for part in range(count):
-        for n in range(start, stop):
-            more = _number(others, part * size + n)  # type: ignore[call-arg, var-annotated, unused-ignore]
             put(total, n, _number(total, n) + more)
 
 
 @inlined
-def join_others(total, others, parts, start, stop):  # type: ignore[no-untyped-def]
-    """The same, if there are more parts than the first."""
-    if parts > 1:
-        add_others(total, others, parts - 1, start, stop)
+def join(parts, active, start, stop):  # type: ignore[no-untyped-def]
+    """parts[0] += parts[1] + …, if more than one part is at work."""
+    if active > 1:
+        add_up(parts, parts, 1, active, start, stop)
+
+
+@inlined
+def join_others(total, others, count, start, stop):  # type: ignore[no-untyped-def]
+    """total += others[0] + …, of so many, if there are any."""
+    if count > 0:
+        add_up(total, others, 0, count, start, stop)
 
 
 @compiled
-def share(size, thread, threads):  # type: ignore[no-untyped-def]
-    """From where to where a thread does the elements of an array: in whole cache lines."""
-    step = (size + 16 * threads - 1) // (16 * threads) * 16
-    start, stop = thread * step, thread * step + step
-    return size if start > size else start, size if stop > size else stop
-
-
-@compiled
-def share_columns(size, wide, thread, threads):  # type: ignore[no-untyped-def]
-    """From where to where a thread does the columns of a product: in whole strips, so that each
-    column is summed up as by one thread.
+def share(size, unit, number, count):  # type: ignore[no-untyped-def]
+    """From where to where one of so many threads, or parts of a batch, has its share: whole units,
+    such as cache lines, the columns of a strip (each is summed up as by one thread then), or the
+    rows of a block of a product.
     """
-    step = (size + wide * threads - 1) // (wide * threads) * wide
-    start, stop = thread * step, thread * step + step
+    step = (size + unit * count - 1) // (unit * count) * unit
+    start, stop = number * step, number * step + step
     return size if start > size else start, size if stop > size else stop
 
 
 @compiled
-def rows_of_part(rows, part, parts):  # type: ignore[no-untyped-def]
-    """From where to where a part of a batch has its rows."""
-    step = (rows + 8 * parts - 1) // (8 * parts) * 8
-    stop = part * step + step
-    return part * step, rows if stop > rows else stop
+def sums_beside(rows, parts, summed):  # type: ignore[no-untyped-def]
+    """How many parts have sums of their own beside the first's where a sum of so many numbers is
+    divided: none where these would take more memory than the matrix.
+    """
+    return parts - 1 if (parts - 1) * rows <= summed else 0
 
 
 @compiled
 def parts_used(rows, parts):  # type: ignore[no-untyped-def]
     """How many parts of a batch have rows."""
-    step = (rows + 8 * parts - 1) // (8 * parts) * 8
+    step = (rows + UNIT * parts - 1) // (UNIT * parts) * UNIT
     return (rows + step - 1) // step

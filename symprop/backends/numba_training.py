@@ -23,6 +23,7 @@ from symprop.backends.numba_body import Body, Kernels, arguments, batch_tensors,
 from symprop.backends.numba_calls import OFTEN, Call
 from symprop.backends.numba_nest import INDENT, Names, Passage
 from symprop.backends.numba_tables import Kind, Piece, Signature
+from symprop.backends.numba_threads import UNIT
 from symprop.backends.numba_vector import LANES
 from symprop.blocks import ROWS
 from symprop.program import Program
@@ -69,10 +70,12 @@ def _divided(steps: Iterable[Step]) -> Iterator[Divided]:
     return (step for step in steps if isinstance(step, Divided))
 
 
-def others_of(plan: Schedule) -> tuple[Tensor, ...]:
-    """What each part of a batch but the first has of its own, of all rows: its divided sums."""
-    labels = {label_of(step.others) for step in _divided(plan.steps)}
-    return tuple(t for t in plan.buffers if t.label in labels)
+def others_of(plan: Schedule) -> tuple[tuple[Tensor, int], ...]:
+    """What each part of a batch but the first has of its own, of all rows: its divided sums, each
+    with the number of what is summed up.
+    """
+    found = {label_of(s.others): int(extent(s.product.summed)) for s in _divided(plan.steps)}
+    return tuple((t, found[t.label]) for t in plan.buffers if t.label in found)
 
 
 def begun_before_rows(plan: Schedule) -> bool:
@@ -139,10 +142,10 @@ class TrainingBody(Body):
             if self._names[label] in used:
                 yield f"{self._names[label]} = entry_at({self._given(label)}, 0)"
         for size in self._shares:
-            yield f"start_{size}, stop_{size} = share({size}, thread, threads)"
+            yield f"start_{size}, stop_{size} = share({size}, 16, thread, threads)"
         wide = 2 * LANES[self._module.dtype.name]
         for size in self._columns:
-            yield f"left_{size}, right_{size} = share_columns({size}, {wide}, thread, threads)"
+            yield f"left_{size}, right_{size} = share({size}, {wide}, thread, threads)"
         yield "count = (rows_all.size + stride - 1) // stride"
         yield "epoch, batch = first // count, first % count - 1"
         yield "for step in range(first, last):"
@@ -214,14 +217,14 @@ class TrainingBody(Body):
         for step in self.plan.steps:
             if step in fills:
                 continue
-            if not self._may_join(found, step) or not self._may_use(step, added):
+            while not self._may_join(found, step) or not self._may_use(step, added):
                 yield found.steps
-                added = {label_of(s.product.target) for s in _divided(found.steps)}
-                found = Gathered()
+                found, added = Gathered(), self._joined(found.steps)
             if isinstance(step, Rows):
-                grown = written(step)
-                yield [*found.steps, *(fill for fill in fills if fill.label in grown), step]
-                found, added = Gathered(), set(self._summed([step]))
+                grown = (fill for fill in fills if fill.label in written(step))
+                last = [*found.steps, *grown, step]
+                yield last
+                found, added = Gathered(), self._joined(last)
             else:
                 found.add(step)
         if found.steps:
@@ -242,29 +245,45 @@ class TrainingBody(Body):
                 yield from (INDENT + line for line in self.lines(found, self._names))
 
     def _ranges(self, divided: Divided) -> Iterator[str]:
-        """The parts of a thread, one after the other: each takes a range of the summed numbers."""
+        """The parts of a thread, one after the other: each takes a range of the summed numbers, or
+        of the rows where these are so many that sums of its own would take too much memory.
+        """
         step = divided.product
-        rows, matrix, result = (label_of(p) for p in (step.left, step.right, step.target))
-        own = self._names.but(
-            {
-                rows: f"columns_from({self._names[rows]}, low)",
-                matrix: f"rows_from({self._names[matrix]}, low, high - low)",
-                result: f"{self._names[result]}_own",
-            },
-            within_block=False,
-        )
+        others = self._names[label_of(divided.others)]
+        yield f"others = sums_beside({self._names[BATCH]}, parts, {extent(step.summed)})"
         yield "for part in range(thread, parts, threads):"
-        yield f"{INDENT}low, high = rows_of_part({extent(step.summed)}, part, parts)"
-        others = f"entry_at({self._names[label_of(divided.others)]}, part - 1)"
-        yield f"{INDENT}{own[result]} = {self._names[result]} if part == 0 else {others}"
-        tensor = self.program.by_label[rows]
-        yield f"{INDENT}{self._gather(tensor, self._names, ('low', 'high'))}"
-        yield f"{INDENT}{self._vector_product(step, own, 'high - low')}"
+        yield f"{INDENT}if others > 0:"
+        yield from (INDENT * 2 + line for line in self._range_of_sum(step, others))
+        yield f"{INDENT}else:"
+        yield from (INDENT * 2 + line for line in self._range_of_rows(step))
+
+    def _range_of_sum(self, step: Gemm, others: str) -> Iterator[str]:
+        rows, matrix, result = (label_of(p) for p in (step.left, step.right, step.target))
+        own = {
+            rows: f"columns_from({self._names[rows]}, low)",
+            matrix: f"rows_from({self._names[matrix]}, low, high - low)",
+            result: f"{self._names[result]}_own",
+        }
+        yield f"low, high = share({extent(step.summed)}, {UNIT}, part, parts)"
+        first = f"{self._names[result]} if part == 0"
+        yield f"{own[result]} = {first} else entry_at({others}, part - 1)"
+        yield str(self._gather(self.program.by_label[rows], self._names, ("low", "high")))
+        yield str(self._vector_product(step, self._names.but(own, False), "high - low"))
+
+    def _range_of_rows(self, step: Gemm) -> Iterator[str]:
+        rows, result = label_of(step.left), label_of(step.target)
+        own = {x: f"rows_from({self._names[x]}, low, high - low)" for x in (rows, result)}
+        yield f"low, high = share({self._names[BATCH]}, {UNIT}, part, parts)"
+        gather = self._gather(self.program.by_label[rows], self._names)
+        given = (*gather.arguments[:2], "begin + low", "high - low", own[rows])
+        yield str(Call(gather.name, given))
+        names = self._names.but({**own, BATCH: "high - low"}, False)
+        yield str(self._vector_product(step, names))
 
     def _parts(self, steps: list[Step]) -> Iterator[str]:
         """The parts of a thread, one after the other."""
         yield "for part in range(thread, active, threads):"
-        yield f"{INDENT}low, high = rows_of_part({self._names[BATCH]}, part, parts)"
+        yield f"{INDENT}low, high = share({self._names[BATCH]}, {UNIT}, part, parts)"
         summed = self._summed(steps)
         inner = {label: f"{self._names[label]}_own" for label in summed}
         own = self._names.but(inner, within_block=False)
@@ -316,9 +335,9 @@ class TrainingBody(Body):
         known = column is not None and extent(column).is_Integer
         return known and step.vectors and step.fixed is None and extent(row) == BATCH
 
-    def columns(self, step: Gemm) -> tuple[str, str]:
-        if not self._all_rows(step):
-            return super().columns(step)
+    def columns(self, step: Gemm, names: Names) -> tuple[str, str]:
+        if not self._all_rows(step) or label_of(step.target) in self._divided:
+            return super().columns(step, names)
         size = int(extent(subscripts_of(step.target)[-1]))
         self._columns[size] = None
         return f"left_{size}", f"right_{size}"
@@ -344,18 +363,23 @@ class TrainingBody(Body):
         labels = {label for step in steps if isinstance(step, Rows) for label in written(step)}
         return [label for label in self._sums if label in labels]
 
+    def _joined(self, steps: list[Step]) -> set[Symbol]:
+        """What is added up after a round."""
+        divided = (label_of(step.product.target) for step in _divided(steps))
+        return {*self._summed(steps), *divided}
+
     def _added(self, labels: list[Symbol], divided: list[Divided]) -> Iterator[Call | str]:
         """Add up the sums of the parts: those over rows, and those that were divided, by rows."""
         for label in labels:
             yield Call("join", (self._given(label), "active", *self.bounds(self._size(label))))
         if divided:
             yield "for part in range(thread, active, threads):"
-            yield f"{INDENT}low, high = rows_of_part({self._names[BATCH]}, part, parts)"
+            yield f"{INDENT}low, high = share({self._names[BATCH]}, {UNIT}, part, parts)"
         for step in divided:
             result, others = (self._names[label_of(e)] for e in (step.product.target, step.others))
             width = extent(subscripts_of(step.product.target)[-1])
             ends = f"low * {width}", f"high * {width}"
-            yield f"{INDENT}{Call('join_others', (result, others, 'parts', *ends))}"
+            yield f"{INDENT}{Call('join_others', (result, others, 'others', *ends))}"
 
     def bounds(self, size: int) -> tuple[str, str]:
         """The range of a loop of so many turns: this thread's share."""

@@ -94,14 +94,14 @@ def rows_from(_context: Any, a: Any, first: Any, count: Any) -> Any:
 
 @intrinsic  # type: ignore[misc, unused-ignore]
 def columns_from(_context: Any, a: Any, first: Any) -> Any:
-    """a[:, first:], of which only the place and the distance between rows are true: for products,
-    which are told how many columns there are.
+    """a[:, first:] of a matrix whose rows have no gaps, of which only the place and the distance
+    between rows are true: for products, which are told how many columns there are.
     """
 
     def generate(context: Any, build: ir.IRBuilder, _signature: Any, given: Any) -> Any:
         source = context.make_array(a)(context, build, value=given[0])
-        strides = cgutils.unpack_tuple(build, source.strides, a.ndim)
-        source.data = cgutils.pointer_add(build, source.data, build.mul(given[1], strides[1]))
+        number = context.get_value_type(a.dtype)
+        source.data = build.gep(source.data, [given[1]], source_etype=number)
         return source._getvalue()
 
     return a(a, types.intp), generate
