@@ -31,6 +31,8 @@ REMEDIES = (
     "network.compile(…) starts anew"
 )
 """What to do next: what was learned shortly before is rarely of use."""
+GROWN = 1e6
+"""The size of a parameter with which no fit goes on."""
 SHARE = 0.01
 """What part of the time of training the keeping of moments to go back to may take."""
 LARGE = 1 << 18
@@ -126,10 +128,10 @@ def last_finite_step(
 
 
 def divergence(
-    executable: Executable, batches: Batches, number: int, epoch: int
+    executable: Executable, values: Mapping[str, Array], batches: Batches, number: int, epoch: int
 ) -> DivergenceError:
     """The error for a batch, in the epoch that the batches begin with; the step is done once more
-    by itself.
+    by itself. ``values`` are those before it.
     """
     with np.errstate(all="ignore"):
         found = next(
@@ -145,8 +147,14 @@ def divergence(
     causes = causes[::-1] if (epoch, batch) == (1, 1) else causes
     return DivergenceError(
         f"fit: {name} is {bad} in epoch {epoch}, batch {batch}; the model is as it was before that "
-        f"batch. Usually {', or '.join(causes)}. {REMEDIES}",
+        f"batch. Usually {', or '.join(causes)}. {REMEDIES}{_grown(values)}",
         epoch,
         batch,
         name,
     )
+
+
+def _grown(values: Mapping[str, Array]) -> str:
+    """That no smaller learning rate helps any more, if some value is that large."""
+    largest = max((float(abs(array).max()) for array in values.values() if array.size), default=0.0)
+    return f", which it takes: a value of the model has grown to {largest:.0e}" * (largest > GROWN)

@@ -338,8 +338,9 @@ class Course:
         """Go back to the last finite step, in another thread: an interrupt would leave a half."""
 
         def located() -> DivergenceError:
-            number = last_finite_step(executable, self._values, group.batches, moment)
-            return divergence(executable, group.batches, number, group.records + 1)
+            values = self._values
+            number = last_finite_step(executable, values, group.batches, moment)
+            return divergence(executable, values, group.batches, number, group.records + 1)
 
         return self._apart(located)
 

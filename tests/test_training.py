@@ -377,6 +377,8 @@ def test_weights_are_those_of_the_last_finite_step(backend, rate, validation):
     assert "learning rate is too high" in str(caught.value)
     assert "clip_norm=" in str(caught.value)
     assert "network.compile(…) starts anew" in str(caught.value)
+    grown = max(abs(weight), abs(bias)) > 1e6
+    assert ("has grown to" in str(caught.value)) == grown
 
 
 def test_the_first_tensor_of_the_step_that_is_not_finite_is_named(backend):

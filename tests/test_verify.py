@@ -26,7 +26,9 @@ from sympy import (
     Integer,
     Rational,
     Symbol,
+    exp,
     log,
+    sin,
     sinh,
     tanh,
 )
@@ -257,6 +259,14 @@ def test_a_polynomial_in_place_of_a_series_holds_to_the_digits_of_float64() -> N
     steps = (replace(s, after=wrong) if s is series else s for s in derivation.steps)
     with pytest.raises(DerivationError, match="floating point does not hold"):
         replace(derivation, steps=tuple(steps)).verify()
+
+
+def test_a_series_in_a_difference_holds_to_the_digits_of_float64() -> None:
+    z, linex = Symbol("z"), exp(prediction - target) - (prediction - target) - 1
+    derivation = Network([Dense(1, sin(z) / z)], 2, linex).derive()
+    found = [c.error for c in derivation.verify().checks if c.rule == "series at 0"]
+    assert 0 < max(found) < 1e-15
+    assert "(ŷ[b, j] - y[b, j])⁴/24 + …" in str(derivation)
 
 
 def test_missing_gradient_is_seen(derivation: Derivation) -> None:

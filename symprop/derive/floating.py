@@ -33,8 +33,8 @@ LONGEST = 320
 """The characters of both forms up to which what a rule was applied to is shown."""
 
 RULES = (
-    "The rules by which they were found, each with all shapes that it is for, and below it the "
-    "first that it found here:"
+    "The rules by which they were found, each with all shapes that it is for, and below it, if "
+    "that is short, the first that it found here:"
 )
 
 
@@ -109,7 +109,7 @@ class Floating:
         """What the rules were applied to, without what they left as it was."""
         for rule, place in self.places[label].items():
             before, after = narrowed(*place)
-            if len(f"{before}{after}") <= LONGEST:
+            if before != after and len(f"{before}{shortened(after)}") <= LONGEST:
                 yield Step(rule.name, before, after, in_words(rule), detail="summary", run=run)
 
 
@@ -161,18 +161,20 @@ def _bound(value: Expr, own: Mapping[Expr, Expr]) -> Expr:
 
 
 def polynomials(value: Expr) -> dict[Expr, list[Expr]]:
-    """The polynomials in a value that stand for a series where an element is near 0, with their
-    terms.
+    """The polynomials in a value that stand for a series where an element or a difference of two is
+    near 0, with their terms.
     """
-    found = {}
+    found, x = {}, Symbol("x")
     for choice in value.atoms(Select):
         condition, near, _ = choice.args
-        read = accesses(near)
-        if len(read) == 1 and condition.has(Absolute(*read)):
-            x = Symbol("x")
-            terms = Add.make_args(near.xreplace({read[0]: x}).expand())
-            powers = sorted(terms, key=lambda term: term.as_coeff_exponent(x)[1])
-            found[near] = [term.xreplace({x: read[0]}) for term in powers]
+        for u in (size.args[0] for size in condition.atoms(Absolute)):
+            read = accesses(u)
+            if accesses(near) and {*accesses(near)} == {*read} and u.coeff(read[0]) in (1, -1):
+                rest = (u - u.coeff(read[0]) * read[0]) / u.coeff(read[0])
+                terms = near.xreplace({read[0]: x / u.coeff(read[0]) - rest}).expand()
+                if terms.is_polynomial(x) and {*accesses(terms)} == {x}:
+                    powers = sorted(Add.make_args(terms), key=lambda t: t.as_coeff_exponent(x)[1])
+                    found[near] = [term.xreplace({x: u}) for term in powers]
     return found
 
 

@@ -185,8 +185,7 @@ class Checker:
 
     def _held(self, check: Check, step: Step) -> Check:
         """The check, if its error is none; else an error that names the step."""
-        cut_off = step.rule == "floating point" and polynomials(step.after)
-        if not check.error <= (SERIES_TOLERANCE if cut_off else TOLERANCE):
+        if not check.error <= (SERIES_TOLERANCE if polynomials(step.after) else TOLERANCE):
             raise DerivationError(
                 f"{check.what}: {step.rule} does not hold: {self._sides(step)}: the sides differ "
                 f"by {check.error:.1e} of their size"

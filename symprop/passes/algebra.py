@@ -33,7 +33,6 @@ from sympy import (
 )
 
 from symprop.passes.cost import (
-    accesses_elements,
     cheapest,
     cost,
     is_divisor,
@@ -77,15 +76,11 @@ def tidy(value: Expr) -> Expr:
 
 
 def _termwise(value: Expr) -> Iterator[Expr]:
-    """A sum with each term tidied, times a size too; u·(v + w) as u·v + u·w, each tidied, where
-    that may cancel.
-    """
+    """A sum with each term tidied; u·(v + w) as u·v + u·w, each tidied, where that may cancel."""
     if isinstance(value, Add):
         yield Add(*map(tidy, value.args))
     elif isinstance(value, Mul):
         for part in value.args:
-            if isinstance(part, Add) and not accesses_elements(value / part):
-                yield value / part * Add(*map(tidy, part.args))
             if isinstance(part, Add) and any(_divides(term) for term in part.args):
                 yield Add(*(tidy(term * (value / part)) for term in part.args))
 

@@ -28,7 +28,7 @@ from sympy import (
 )
 
 from symprop.passes.algebra import LARGEST, leaves
-from symprop.passes.cost import is_decay, parts_of
+from symprop.passes.cost import parts_of
 from symprop.passes.powers import HALF
 from symprop.passes.rewrite import Stored, computed, replaced, stored_value
 from symprop.passes.rule import Rule
@@ -73,7 +73,7 @@ def _probabilities(
 
 
 def _is_tail(value: Expr) -> bool:
-    """Whether a value is erfc(u)/2, exp(−v) for v ≥ 0, or what one of them leaves of 1."""
+    """Whether a value is erfc(u)/2, exp(−exp(v)), or what one of them leaves of 1."""
     number, rest = value.as_content_primitive()
     if isinstance(rest, Add) and len(rest.args) == 2:
         constant, (scale, function) = rest.args[0], rest.args[1].as_coeff_Mul()
@@ -82,7 +82,8 @@ def _is_tail(value: Expr) -> bool:
         return bool(number * constant == 1) and _is_tail(-number * scale * function)
     if isinstance(rest, erfc):
         return bool(number == HALF)
-    return bool(number == 1) and isinstance(rest, exp) and is_decay(rest)
+    rate, power = rest.args[0].as_coeff_Mul() if isinstance(rest, exp) else (number, rest)
+    return bool(number == 1 and rate.is_negative) and isinstance(power, exp)
 
 
 def _told_apart(value: Expr, p: Expr, inner: Expr, ends: Range, y: Expr) -> Expr | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from sympy import Add, Expr, Integer, Mul, Poly, Pow, Symbol, exp, expand, expand_mul, rem, sqrt
+from sympy import Add, Expr, Integer, Mul, Poly, Pow, Symbol, exp, expand_mul, sqrt
 
 from symprop.passes.cost import accesses_elements
 from symprop.passes.powers import HALF, element_of, is_positive, polynomial_of
@@ -139,32 +139,6 @@ def _of_inverse(polynomial: Poly, u: Expr) -> Expr:
     return Add(*(c * Sign(u) ** (n % 2) / Maximum(Absolute(u), 1) ** n for c, n in terms))
 
 
-def _product_with_root(node: Expr) -> Expr:
-    """(u + r)·(1 + u·r)/r³ = 1 + u/r + u/r³, r = √(c + u²): no term leaves the range of the sum."""
-    for part in node.args if isinstance(node, Mul) else ():
-        base, power = part.as_base_exp()
-        number, square = base.as_coeff_Add()
-        read = accesses(base)
-        odd = power.is_Rational and power.q == 2 and power.is_negative
-        if not (odd and number.is_positive and len(read) == 1 and square == read[0] ** 2):
-            continue
-        u, r = read[0], Symbol("r", positive=True)
-        others = [p for p in node.args if p.is_Add and p.has(sqrt(base))]
-        if others and all({*accesses(p)} == {u} for p in others):
-            total = expand(Mul(*(p.xreplace({sqrt(base): r}) for p in others)))
-            reduced = expand(rem(total, u**2 + number - r**2, u) * r ** (2 * power))
-            if total.is_polynomial(u, r) and all(_degree(t, u, r) <= 0 for t in reduced.args):
-                rest = node / part / Mul(*others)
-                return rest * reduced.xreplace({r: sqrt(base)})
-    return node
-
-
-def _degree(term: Expr, *symbols: Expr) -> Expr:
-    """The sum of the powers of symbols in a term."""
-    powers = (part.as_base_exp() for part in Mul.make_args(term))
-    return Add(*(exponent for base, exponent in powers if base in symbols))
-
-
 def _sum_with_root(node: Expr) -> Expr:
     """u + √(u² + c) = c/(√(u² + c) − u) for u < 0, u − √(u² + c) likewise for u > 0."""
     if not isinstance(node, Add) or len(node.args) != 2:
@@ -270,13 +244,6 @@ ROOTS = (
         "|u|/√(1 + 1/u²), … by powers of 1/u where |u| > 1",
         "every u: u² overflows for |u| > 1.3e154 (1.8e19 in float32)",
         _with_roots,
-    ),
-    Rule(
-        "product with a root",
-        "(u + r)·(1 + u·r)/r³, r = √(c + u²)",
-        "1 + u/r + u/r³",
-        "every u: u·r and r³ overflow for |u| > 1.3e154 and 5.6e102 (1.8e19 and 7e12 in float32)",
-        _product_with_root,
     ),
     Rule(
         "sum with a root",

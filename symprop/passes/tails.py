@@ -54,10 +54,17 @@ def _limited(u: Expr) -> Expr:
     return number * limit(u / number, FAR / number)
 
 
+def _is_limited(u: Expr) -> bool:
+    """Whether an argument is what _limited made of one."""
+    number = Mul(*(part for part in Mul.make_args(u) if part.is_number))
+    rest = u / number
+    return isinstance(rest, (Minimum, Maximum)) and FAR / number in rest.args
+
+
 def of_tail(node: Expr) -> Expr:
     """log erfc u = −u² − log(√π·K) beyond 8, by log1p where erfc u is near 1 or 2."""
     found = tail_of(node.args[0]) if isinstance(node, log) else None
-    if found is None or found[1].has(Minimum, Maximum):
+    if found is None or _is_limited(found[1]):
         return node
     factor, u = found
     far, middle = -(u**2) - log(sqrt(pi) * mills(u)), log(erfc(_limited(u)))
@@ -91,7 +98,7 @@ def _tail_quotient(node: Expr) -> Expr:
         return node
     for below in node.args:
         found = tail_of(below.base) if isinstance(below, Pow) and below.exp == -1 else None
-        if found is None or found[1].has(Minimum, Maximum):
+        if found is None or _is_limited(found[1]):
             continue
         factor, u = found
         for above in node.args:
@@ -109,7 +116,7 @@ def _tail_product(node: Expr) -> Expr:
         return node
     for tail in node.args:
         found = tail_of(tail) if not isinstance(tail, Pow) else None
-        if found is None or found[1].has(Minimum, Maximum):
+        if found is None or _is_limited(found[1]):
             continue
         factor, u = found
         for above in node.args:

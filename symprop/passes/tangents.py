@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from sympy import Add, Expr, Integer, Mul, Pow, Symbol, cos, cosh, exp, log, sin, sinh, tanh
-from sympy.codegen.cfunctions import log1p
+from sympy.codegen.cfunctions import expm1, log1p
 
 from symprop.passes.cost import accesses_elements
 from symprop.passes.exponentials import by_sign
@@ -129,13 +129,14 @@ def _half_angle(node: Expr) -> Expr:
 
 
 def _rest_of_cotangent(node: Expr) -> Expr:
-    """c − c/tanh² u = −c/sinh² u, in a sum."""
+    """c − c/tanh² u = −c/sinh² u, in a sum: sinh² u = (1 − e^−2|u|)²/(4·e^−2|u|)."""
     for term in node.args if isinstance(node, Add) else ():
         for part in Mul.make_args(term):
             base, power = part.as_base_exp()
             weight = term / part
             if isinstance(base, tanh) and power == -2 and -weight in node.args:
-                return node - term + weight + weight / sinh(base.args[0]) ** 2
+                u = -2 * Absolute(base.args[0])
+                return node - term + weight + 4 * weight * exp(u) / expm1(u) ** 2
     return node
 
 
@@ -212,7 +213,7 @@ SLOPE_OF_LOGARITHM = Rule(
 REST_OF_COTANGENT = Rule(
     "rest of a cotangent",
     "1/tanh²(u) − 1",
-    "1/sinh²(u)",
+    "1/sinh²(u) = 4·exp(−2|u|)/(1 − exp(−2|u|))²",
     "every u: tanh(u) is rounded to ±1 for |u| > 19 (9 in float32)",
     _rest_of_cotangent,
 )
