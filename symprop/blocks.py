@@ -127,8 +127,8 @@ class _Finder:
 
     def _is_large(self, step: Gemm) -> bool:
         """Whether a product gives a large sum over rows, or has a matrix that threads share."""
-        shared = self._together and _count(step.right) >= FACTOR
-        return shared or _count(step.target) >= LARGE
+        shared = self._together and numbers_of(step.right) >= FACTOR
+        return shared or numbers_of(step.target) >= LARGE
 
     def _product_by_rows(self, step: Gemm) -> bool:
         parts = (step.target, step.left, step.right)
@@ -204,8 +204,8 @@ class _Finder:
         return {i: Idx(i.label, ROWS) for i in found if extent(i) == self.size}
 
 
-def _count(element: Expr) -> int:
-    """How many numbers a matrix has; 0 if that depends on the rows."""
+def numbers_of(element: Expr) -> int:
+    """How many numbers an element's matrix has; 0 if that depends on the rows."""
     sizes = [extent(index) for index in indices(element)]
     return prod(map(int, sizes)) if all(size.is_Integer for size in sizes) else 0
 

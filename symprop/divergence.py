@@ -32,7 +32,7 @@ REMEDIES = (
 )
 """What to do next: what was learned shortly before is rarely of use."""
 GROWN = 1e6
-"""The size of a parameter with which no fit goes on."""
+"""The size of a value with which no fit goes on."""
 SHARE = 0.01
 """What part of the time of training the keeping of moments to go back to may take."""
 LARGE = 1 << 18
@@ -157,4 +157,6 @@ def divergence(
 def _grown(values: Mapping[str, Array]) -> str:
     """That no smaller learning rate helps any more, if some value is that large."""
     largest = max((float(abs(array).max()) for array in values.values() if array.size), default=0.0)
-    return f", which it takes: a value of the model has grown to {largest:.0e}" * (largest > GROWN)
+    if largest <= GROWN:
+        return ""
+    return f", which it takes: a value of the model has grown to {largest:.0e}"

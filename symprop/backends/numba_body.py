@@ -17,7 +17,7 @@ from symprop.backends.numba_scalar import ScalarPrinter, subscript
 from symprop.backends.numba_tables import Piece, Table
 from symprop.backends.numba_vector import LANES, shortest
 from symprop.backends.numba_vector_nest import START, STOP, vector_kernel
-from symprop.blocks import ROWS
+from symprop.blocks import ROWS, numbers_of
 from symprop.errors import LoweringError
 from symprop.loops import flattened
 from symprop.program import Program
@@ -36,7 +36,7 @@ from symprop.steps import (
     Transpose,
     touched,
 )
-from symprop.tensor import Tensor, accesses, extent, indices, label_of, subscripts_of
+from symprop.tensor import Tensor, accesses, extent, label_of, subscripts_of
 
 CACHE = 48 * 1024
 """Bytes that the tensors of a block of rows should not exceed: what the nearest cache holds."""
@@ -328,9 +328,7 @@ def block_rows(plan: Schedule, dtype: np.dtype[np.generic]) -> int:
 def _largest_factor(plan: Schedule) -> int:
     """How many numbers the largest matrix has by which blocks of rows are multiplied."""
     inner = (step for rows in plan.steps if isinstance(rows, Rows) for step in rows.steps)
-    factors = (indices(step.right) for step in inner if isinstance(step, Gemm))
-    sizes = ([extent(index) for index in factor] for factor in factors)
-    return max((prod(map(int, s)) for s in sizes if ROWS not in s), default=0)
+    return max((numbers_of(step.right) for step in inner if isinstance(step, Gemm)), default=0)
 
 
 def arguments(program: Program, plan: Schedule) -> tuple[Symbol, ...]:

@@ -280,10 +280,14 @@ class TrainingBody(Body):
         names = self._names.but({**own, BATCH: "high - low"}, False)
         yield str(self._vector_product(step, names))
 
-    def _parts(self, steps: list[Step]) -> Iterator[str]:
-        """The parts of a thread, one after the other."""
+    def _rows_of_parts(self) -> Iterator[str]:
+        """The head of a loop over the parts of a thread, with the rows of each."""
         yield "for part in range(thread, active, threads):"
         yield f"{INDENT}low, high = share({self._names[BATCH]}, {UNIT}, part, parts)"
+
+    def _parts(self, steps: list[Step]) -> Iterator[str]:
+        """The parts of a thread, one after the other."""
+        yield from self._rows_of_parts()
         summed = self._summed(steps)
         inner = {label: f"{self._names[label]}_own" for label in summed}
         own = self._names.but(inner, within_block=False)
@@ -373,8 +377,7 @@ class TrainingBody(Body):
         for label in labels:
             yield Call("join", (self._given(label), "active", *self.bounds(self._size(label))))
         if divided:
-            yield "for part in range(thread, active, threads):"
-            yield f"{INDENT}low, high = share({self._names[BATCH]}, {UNIT}, part, parts)"
+            yield from self._rows_of_parts()
         for step in divided:
             result, others = (self._names[label_of(e)] for e in (step.product.target, step.others))
             width = extent(subscripts_of(step.product.target)[-1])

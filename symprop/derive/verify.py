@@ -185,7 +185,8 @@ class Checker:
 
     def _held(self, check: Check, step: Step) -> Check:
         """The check, if its error is none; else an error that names the step."""
-        if not check.error <= (SERIES_TOLERANCE if polynomials(step.after) else TOLERANCE):
+        cut_off = not check.error <= TOLERANCE and polynomials(step.after)
+        if not check.error <= (SERIES_TOLERANCE if cut_off else TOLERANCE):
             raise DerivationError(
                 f"{check.what}: {step.rule} does not hold: {self._sides(step)}: the sides differ "
                 f"by {check.error:.1e} of their size"

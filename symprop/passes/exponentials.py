@@ -121,12 +121,14 @@ def by_sign(node: Expr) -> Expr:
     form = _formby_sign(found.above, found.below)
     if form is None:
         return node
+    positive = sign_of(found.unit) == 1
     above, below = (
-        nonnegative if nonnegative == negative else Select(Symbol("sign"), nonnegative, negative)
+        nonnegative
+        if positive or nonnegative == negative
+        else Select(Symbol("sign"), nonnegative, negative)
         for nonnegative, negative in form
     )
-    positive = sign_of(found.unit) == 1
-    sign = {Symbol("sign"): Integer(1) if positive else GreaterEqual(found.unit, 0)}
+    sign = {Symbol("sign"): GreaterEqual(found.unit, 0)}
     return _joined(node, found.written(above / below).xreplace(sign), outside)
 
 

@@ -72,7 +72,7 @@ def inline(program: Program, kept: frozenset[Symbol]) -> Program:
     draft, available = Draft(program), stored_values(program)
     for label in _candidates(program, kept):
         definitions = tuple(equation for _, equation in draft.definitions(label))
-        uses = _uses(program, draft, label, definitions)
+        uses = uses_of(program, draft, label, definitions)
         if len(uses) == 1 and is_free(uses[0], definitions):
             draft.replace(uses[0].slot, uses[0].equation, uses[0].with_definitions(definitions))
         elif len(definitions) == 1 and not definitions[0].over:
@@ -86,7 +86,7 @@ def _candidates(program: Program, kept: frozenset[Symbol]) -> list[Symbol]:
     return [label for label in labels if label not in kept]
 
 
-def _uses(
+def uses_of(
     program: Program, draft: Draft, label: Symbol, definitions: tuple[Equation, ...]
 ) -> list[Use]:
     """All uses of a tensor; none unless it can be inlined into every one of them."""
@@ -180,7 +180,7 @@ def _hoisted(
     slot, definition = defined
     factors = Mul.make_args(definition.value)
     common = Mul(*(f for f in factors if not set(indices(f)) & set(definition.over)))
-    uses = _uses(program, draft, definition.label, (definition,))
+    uses = uses_of(program, draft, definition.label, (definition,))
     tensor = program.by_label[definition.label]
     summed = replace(definition, value=definition.value / common)
     known = _same_sum(draft, slot, program, summed)

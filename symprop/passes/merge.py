@@ -11,7 +11,7 @@ from sympy import Add
 
 from symprop.equation import Equation
 from symprop.passes.algebra import tidy
-from symprop.passes.rewrite import bind, blocks, is_settled, replaced
+from symprop.passes.rewrite import bind, blocks, in_derivatives, is_settled, replaced
 from symprop.program import Program
 
 
@@ -46,10 +46,4 @@ def _merged(program: Program, positions: list[int]) -> dict[int, tuple[Equation,
 
 def tidy_values(program: Program) -> Program:
     """Bring every derivative into its cheapest form."""
-    changes = {}
-    for position, equation in enumerate(program.flat):
-        if program.by_label[equation.label].order > 0:
-            value = tidy(equation.value)
-            if value != equation.value:
-                changes[position] = (replace(equation, value=value),)
-    return replaced(program, changes)
+    return in_derivatives(program, lambda e: replace(e, value=tidy(e.value)))

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from sympy import Add, Expr, Float, Idx, Integer, Mul, Pow, Symbol, cancel, exp, fraction, log
 
 from symprop.equation import Equation
-from symprop.passes.inline import use_of
+from symprop.passes.inline import uses_of
 from symprop.passes.powers import HALF
 from symprop.passes.rewrite import Draft, bind, free_name, replaced, stored_value
 from symprop.passes.rule import Rule
@@ -148,18 +148,18 @@ def _with_others(program: Program, found: _Normalized) -> Program:
 def _with_slopes_opened(program: Program, found: _Normalized) -> Program:
     """Stored slopes that have a pole at p = 1 put where they are read: summed, it cancels."""
     draft, kept = Draft(program), {tensor.label for tensor in program.outputs}
-    for slope in program.flat:
+    for slot, slope in enumerate(program.flat):
         read = [access for access in accesses(slope.value) if label_of(access) == label_of(found.p)]
-        alone = not slope.over and len(program.defined[slope.label]) == 1
-        if slope.label in kept or not alone or len(read) != 1:
+        may_go = slope.label not in kept and not slope.over and len(read) == 1
+        may_go = may_go and draft.definitions(slope.label) == [(slot, slope)]
+        if not may_go or not _has_pole(slope.value, read[0]):
             continue
-        uses = [use_of(slope.label, reader, slot) for slot, reader in draft.uses(slope.label)]
-        if _has_pole(slope.value, read[0]) and None not in uses:
-            for use in (use for use in uses if use is not None):
-                value = use.with_value(use.bound(slope, slope.value))
-                draft.replace(use.slot, use.equation, (value,))
-            for slot, equation in draft.definitions(slope.label):
-                draft.replace(slot, equation, ())
+        uses = uses_of(program, draft, slope.label, (slope,))
+        for use in uses:
+            value = use.with_value(use.bound(slope, slope.value))
+            draft.replace(use.slot, use.equation, (value,))
+        if uses:
+            draft.replace(slot, slope, ())
     return draft.freeze()
 
 

@@ -22,7 +22,7 @@ from sympy import Add, Expr, Mul, Pow, Symbol, exp, expand_mul, fraction, log
 from symprop.equation import Equation
 from symprop.passes.algebra import connected, positive_factors, tidy, views
 from symprop.passes.cost import cheapest, effort, parts_of
-from symprop.passes.rewrite import Stored, elements, replaced, stored_values
+from symprop.passes.rewrite import Stored, elements, in_derivatives, stored_values
 from symprop.passes.signs import is_expm1, sign_of, transcendental
 from symprop.primitives import Select
 from symprop.program import Program
@@ -40,13 +40,7 @@ Available = dict[Symbol, list[tuple[Expr, Stored]]]
 def reuse_stored(program: Program) -> Program:
     """Express derivatives in the values that the forward pass stores."""
     available = stored_values(program)
-    changes = {}
-    for position, equation in enumerate(program.flat):
-        if program.by_label[equation.label].order > 0:
-            shorter = in_stored_values(program, equation, available)
-            if shorter != equation:
-                changes[position] = (shorter,)
-    return replaced(program, changes)
+    return in_derivatives(program, lambda e: in_stored_values(program, e, available))
 
 
 def in_stored_values(program: Program, equation: Equation, available: Available) -> Equation:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sympy import Expr, Idx, Symbol
@@ -31,6 +31,13 @@ def replaced(
         else:
             result += changes.get(next(positions), (group,))
     return replace(program, tensors=(*program.tensors, *new), equations=tuple(result))
+
+
+def in_derivatives(program: Program, change: Callable[[Equation], Equation]) -> Program:
+    """The program with every equation of a derivative changed."""
+    flat = [(n, e) for n, e in enumerate(program.flat) if program.by_label[e.label].order > 0]
+    changed = ((n, e, change(e)) for n, e in flat)
+    return replaced(program, {n: (new,) for n, e, new in changed if new != e})
 
 
 def blocks(program: Program) -> list[int]:

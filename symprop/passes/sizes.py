@@ -9,20 +9,14 @@ from dataclasses import replace
 
 from sympy import Add, Expr, Mul, Pow, Symbol
 
-from symprop.passes.rewrite import replaced
+from symprop.passes.rewrite import in_derivatives
 from symprop.program import Program
 from symprop.tensor import accesses
 
 
 def sizes_outside(program: Program) -> Program:
     """Take the sizes that all terms of a sum share out of it, in every derivative."""
-    changes = {}
-    for position, equation in enumerate(program.flat):
-        if program.by_label[equation.label].order > 0:
-            value = without_sizes(equation.value)
-            if value != equation.value:
-                changes[position] = (replace(equation, value=value),)
-    return replaced(program, changes)
+    return in_derivatives(program, lambda e: replace(e, value=without_sizes(e.value)))
 
 
 def without_sizes(value: Expr) -> Expr:

@@ -47,16 +47,21 @@ def mills(u: Expr, first: int = 1, depth: int = DEPTH) -> Expr:
     return value
 
 
+def _number(product: Expr) -> Expr:
+    """The numbers among the factors of a product, as √2/2."""
+    return Mul(*(part for part in Mul.make_args(product) if part.is_number))
+
+
 def _limited(u: Expr) -> Expr:
     """min(u, 8), of u = c·w as c·min(w, 8/c): erfc knows the product c·w without rounding."""
-    number = Mul(*(part for part in Mul.make_args(u) if part.is_number))
+    number = _number(u)
     limit = Minimum if number.is_positive else Maximum
     return number * limit(u / number, FAR / number)
 
 
 def _is_limited(u: Expr) -> bool:
     """Whether an argument is what _limited made of one."""
-    number = Mul(*(part for part in Mul.make_args(u) if part.is_number))
+    number = _number(u)
     rest = u / number
     return isinstance(rest, (Minimum, Maximum)) and FAR / number in rest.args
 
@@ -103,7 +108,7 @@ def _tail_quotient(node: Expr) -> Expr:
         factor, u = found
         for above in node.args:
             if isinstance(above, exp) and expand_mul(above.args[0] + u**2) == 0:
-                number = Mul(*(part for part in node.args if part.is_number))
+                number = _number(node)
                 scale, near = number / factor, above / erfc(_limited(u))
                 value = Select(Greater(u, FAR), scale * sqrt(pi) * mills(u), scale * near)
                 return node / number / above / below * value
